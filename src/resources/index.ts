@@ -1,0 +1,19 @@
+export type {
+  ActionContext,
+  ActionResult,
+  ProbeResult,
+  ResourceAgent,
+  ResourceNotice,
+} from "./agent.ts";
+export type {
+  AddressSpec,
+  ClassicScriptSpec,
+  FilesystemSpec,
+  GroupSpec,
+  LsbSpec,
+  MysqldSpec,
+  OcfSpec,
+  ResourcePolicy,
+  ResourceSpec,
+  SharedDiskSpec,
+} from "./spec.ts";
