@@ -5,6 +5,7 @@ export type {
   ResourceAgent,
   ResourceNotice,
 } from "./agent.ts";
+export { defaultPolicy } from "./policy.ts";
 export type {
   AddressSpec,
   ClassicScriptSpec,
