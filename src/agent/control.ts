@@ -1,26 +1,14 @@
 /**
  * The control protocol of the agent: what verbs may ask over `/run/baton/ctl.sock` and what comes
- * back (DESIGN 7.4). Shapes and one total parser; the framing of lines is `system/lines.ts`.
- *
- *   client: {id, verb, args}
- *   server: {id, progress} any number of times, then {id, result} or {id, error} once
+ * back (DESIGN 7.4). Shapes and one total parser; `system/lines.ts` frames them, carries the ids
+ * and turns a thrown `BatonError` into the error of an answer.
  */
-import {
-  BatonError,
-  type ErrorParts,
-  fail,
-  ok,
-  type ReasonCatalogue,
-  type Result,
-} from "../base/index.ts";
+import { BatonError, fail, ok, type ReasonCatalogue, type Result } from "../base/index.ts";
 import type { Timing } from "../config/index.ts";
 import type { GroupView, MoveScope } from "../failover/index.ts";
 import type { PeerKind, Verdict } from "../membership/index.ts";
 
-/** Version of these shapes; a server understands its own and the one before. */
-export const controlProtocol = 1;
-
-/** Longest name (group, host, link, parameter, request id) that is accepted, in characters. */
+/** Longest name (group, host, link, parameter) that is accepted, in characters. */
 export const nameLengthMax = 256;
 
 /** One question or command, validated. Absent optional arguments are null, never undefined. */
@@ -60,8 +48,6 @@ export type ClassicQuery =
 
 export type ControlVerb = ControlCall["verb"];
 type Nothing = Readonly<Record<string, never>>;
-
-export type ControlRequest = ControlCall & { readonly id: string };
 
 /**
  * Who may ask (reliability 9.2): `observe` changes nothing and is answered on both sockets,
@@ -124,12 +110,6 @@ export interface ControlResults {
   readonly hblinkstatus: QueryAnswer;
   readonly hbparameter: QueryAnswer;
 }
-
-/** A line of the server. `error` is `BatonError.toJSON()`. */
-export type ControlAnswer =
-  | { readonly id: string; readonly progress: CommandProgress | StatusReport }
-  | { readonly id: string; readonly result: unknown }
-  | { readonly id: string; readonly error: Omit<ErrorParts, "cause"> };
 
 /** A sentence for people with its code for programs. */
 export interface CodedText {
@@ -350,33 +330,26 @@ export function authorityOf(verb: ControlVerb): Authority {
   return verbs[verb].authority;
 }
 
-/** The id of a request that may be malformed otherwise, to answer it; null: it has none. */
-export function requestId(value: unknown): string | null {
-  const id = isObject(value) ? value["id"] : undefined;
-  return isName(id) ? id : null;
-}
-
-/** Reads one request. Total: any value gives a request or an error, nothing throws. */
-export function parseControlRequest(value: unknown): Result<ControlRequest> {
-  const id = requestId(value);
-  if (!isObject(value) || id === null) {
+/**
+ * Reads the verb and arguments of one request. Total: any value gives a call or an error, nothing
+ * throws.
+ */
+export function parseControlCall(verb: unknown, args: unknown): Result<ControlCall> {
+  const values = args ?? {};
+  if (typeof verb !== "string" || !isObject(values)) {
     return refuse("BTN-CONTROL-MALFORMED", "Cannot read a request: it is not {id, verb, args}");
-  }
-  const { verb, args = {} } = value;
-  if (typeof verb !== "string" || !isObject(args)) {
-    return refuse("BTN-CONTROL-MALFORMED", "Cannot read a request: verb or args is missing");
   }
   if (!isControlVerb(verb)) {
     const shown = JSON.stringify(verb.slice(0, nameLengthMax));
     return refuse("BTN-CONTROL-UNKNOWN-VERB", `Cannot serve verb ${shown}: it is not known`);
   }
-  const reader = new Arguments(args);
+  const reader = new Arguments(values);
   const call = verbs[verb].parse(reader);
   const complaint = reader.complaint();
   if (complaint !== undefined) {
     return refuse("BTN-CONTROL-BAD-ARGUMENT", `Cannot ${verb}: ${complaint}`);
   }
-  return ok({ id, ...call });
+  return ok(call);
 }
 
 /** Reads named arguments, remembers the first complaint and which names were asked for. */
