@@ -31,6 +31,10 @@ export interface ActionContext {
   readonly epoch: number;
   /** A line for the journal and for whoever follows the command live. */
   readonly progress: (line: string) => void;
+  /** Milliseconds until `signal` aborts: lets a stop escalate in time. */
+  readonly timeoutMs?: number;
+  /** The peer may be taking over: no courtesy, kill early (R19). */
+  readonly urgent?: boolean;
 }
 
 /** One resource on this host. Starting what runs and stopping what does not are successes (R19, R20). */
@@ -41,6 +45,13 @@ export interface ResourceAgent {
   stop(context: ActionContext): Promise<ActionResult>;
   /** The periodic check; may be dearer than `probe`. */
   monitor(context: ActionContext): Promise<ProbeResult>;
+  /**
+   * Opens the resource for use. Called once the whole group is started, left to right, and again after an
+   * agent restart: opening what is open is a success. A server that starts read-only is opened here (R20).
+   */
+  activate?(context: ActionContext): Promise<ActionResult>;
+  /** Closes it again: first of all on a release (R19). A failure is noted; the stop follows anyhow. */
+  deactivate?(context: ActionContext): Promise<ActionResult>;
   /** Lets go of what this process holds (timers, connections), without stopping the resource. */
   dispose(): void;
 }

@@ -6,6 +6,7 @@ export type {
   ResourceNotice,
 } from "./agent.ts";
 export { defaultPolicy } from "./policy.ts";
+export { resourcesReasons } from "./reasons.ts";
 export type {
   AddressSpec,
   ClassicScriptSpec,
