@@ -8,6 +8,7 @@ export {
   type JournalOptions,
   type JournalState,
   readJournal,
+  // biome-ignore lint/style/noRestrictedImports: no core, but the list of what this room offers.
 } from "./journal.shell.ts";
 export { type BadLine, decodeLine, decodeSegment, encodeEntry } from "./journal-format.ts";
 export { recorderReasons } from "./reasons.ts";

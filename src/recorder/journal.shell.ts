@@ -55,6 +55,11 @@ export interface JournalState {
   readonly written: number;
 }
 
+interface Segment {
+  readonly handle: FileHandle;
+  bytes: number;
+}
+
 interface Trouble {
   readonly since: Instant;
   readonly droppedBefore: number;
@@ -70,7 +75,7 @@ export class Journal {
   readonly #syncTimer: NodeJS.Timeout;
   #queue: Buffer[] = [];
   #queuedBytes = 0;
-  #file: { readonly handle: FileHandle; readonly path: string; bytes: number } | undefined;
+  #file: Segment | undefined;
   /** The segment ends in half a line: the next write begins with a newline. */
   #torn = false;
   #dirty = false;
@@ -305,7 +310,7 @@ export class Journal {
   }
 
   /** The open segment, a new one if this many bytes do not fit. */
-  async #fileFor(bytes: number): Promise<NonNullable<typeof this.#file>> {
+  async #fileFor(bytes: number): Promise<Segment> {
     if (this.#file !== undefined && this.#file.bytes + bytes > this.#segmentBytes) {
       await this.#sync();
       await this.#closeFile();
@@ -314,7 +319,7 @@ export class Journal {
     return this.#file;
   }
 
-  async #openFile(bytes: number): Promise<NonNullable<typeof this.#file>> {
+  async #openFile(bytes: number): Promise<Segment> {
     const { directory, gid } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o750 });
     const names = segmentNames(await readdir(directory));
@@ -329,7 +334,7 @@ export class Journal {
     this.#torn = opened.torn;
     const kept = names.includes(name) ? names : [...names, name];
     for (const old of kept.slice(0, -segmentsMax)) await rm(join(directory, old), { force: true });
-    return { handle: opened.handle, path: join(directory, name), bytes: opened.bytes };
+    return opened;
   }
 
   async #sync(): Promise<void> {
