@@ -84,6 +84,8 @@ export type TransportInput =
       readonly sending: boolean;
       readonly detail: string;
     }
+  /** Datagrams of a link that the packet budget dropped unread, since the last such event. */
+  | { readonly kind: "rateLimited"; readonly link: string; readonly count: number }
   /** The deadline of `wakeAt` has come. */
   | { readonly kind: "tick" };
 
