@@ -1,3 +1,4 @@
+export { formatFinding } from "./findings.ts";
 export type {
   AuthConfig,
   ClusterConfig,
@@ -12,3 +13,6 @@ export type {
   SecretSource,
   Timing,
 } from "./model.ts";
+export { type ConfigOutcome, type NativeOptions, parseClusterYaml } from "./native.ts";
+export { configReasons } from "./reasons.ts";
+export { addressLeaseMs } from "./timing.ts";
