@@ -20,3 +20,7 @@ export interface JournalEntry {
   /** The event, effect or result as it was, as plain JSON. */
   readonly data: unknown;
 }
+
+/** What a writer gives; the journal adds version, host, boot and times. Absent fields are null. */
+export type JournalInput = Pick<JournalEntry, "kind" | "room" | "name"> &
+  Partial<Pick<JournalEntry, "reason" | "group" | "peer" | "data">>;

@@ -1,10 +1,10 @@
 export { type Beat, BeatsRing, beatsKeptMs } from "./beats-ring.ts";
-export type { JournalEntry } from "./entry.ts";
+export type { JournalEntry, JournalInput } from "./entry.ts";
+export { entryOf, type Loggable } from "./entry-of.ts";
 export { type ExplainedReason, ReasonIndex } from "./explain.ts";
 export {
   Journal,
   type JournalCounts,
-  type JournalInput,
   type JournalOptions,
   type JournalState,
   readJournal,
@@ -12,3 +12,13 @@ export {
 } from "./journal.shell.ts";
 export { type BadLine, decodeLine, decodeSegment, encodeEntry } from "./journal-format.ts";
 export { recorderReasons } from "./reasons.ts";
+export {
+  findIncident,
+  type Incident,
+  type IncidentCause,
+  type IncidentOutcome,
+  incidentsOf,
+  type Phase,
+  type PhaseKind,
+  Timeline,
+} from "./timeline.ts";

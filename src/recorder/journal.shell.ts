@@ -10,7 +10,7 @@ import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Instant } from "../base/index.ts";
 import { type Beat, BeatsRing } from "./beats-ring.ts";
-import type { JournalEntry } from "./entry.ts";
+import type { JournalEntry, JournalInput } from "./entry.ts";
 import { decodeSegment, encodeEntry } from "./journal-format.ts";
 
 /** Segments kept, and the size at which one is full (DESIGN 7.10). */
@@ -26,10 +26,6 @@ const syncIntervalMs = 1_000;
 const retryMs = 1_000;
 /** Beats in one line of a dump: about 30 KiB. */
 const beatsPerLine = 400;
-
-/** What a caller gives; the journal adds version, host, boot and times. */
-export type JournalInput = Pick<JournalEntry, "kind" | "room" | "name"> &
-  Partial<Pick<JournalEntry, "reason" | "group" | "peer" | "data">>;
 
 export interface JournalOptions {
   readonly directory: string;
