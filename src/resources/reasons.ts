@@ -236,6 +236,168 @@ export const resourcesReasons = {
     meaning: "The server can not be checked.",
     action: "Create the file with mode 0600, owned by root.",
   },
+
+  // Addresses.
+  "BTN-ADDRESS-INVALID": {
+    title: "An address in the configuration is not an IP address",
+    meaning: "The resource can not be started on any host.",
+    action: "Correct the address.",
+  },
+  "BTN-ADDRESS-NO-DEVICE": {
+    title: "No network device of this host is right for the address",
+    meaning: "The address can not be held here.",
+    action: "Name the device in the configuration, or give this host an address in that subnet.",
+  },
+  "BTN-ADDRESS-DEVICE-DOWN": {
+    title: "The network device of the address is down",
+    meaning: "Clients could not reach the address on this host.",
+    action: "Bring the device up.",
+  },
+  "BTN-ADDRESS-WRONG-DEVICE": {
+    title: "The address is on another device than the configured one",
+    meaning: "Something other than Baton added it, or the configuration changed while it was held.",
+    action: "Nothing: a start puts it where it belongs.",
+  },
+  "BTN-ADDRESS-KERNEL": {
+    title: "The kernel refused to show or to change an address",
+    meaning: "Whether the address is held is as it was before.",
+    action: "Read the error in the detail; the agent needs CAP_NET_ADMIN.",
+  },
+  "BTN-ADDRESS-HOLDER-ANSWERS": {
+    title: "The host that is replaced still answers for the address",
+    meaning:
+      "Its kernel lives though its cluster software is silent. The address is taken over all the same, " +
+      "as the original does: until that kernel lets go, some clients may reach the wrong host.",
+    action: "Power the silent host off, or take the address from it by hand.",
+  },
+  "BTN-ADDRESS-DUPLICATE": {
+    title: "A stranger answers for the address, so it was not added",
+    meaning: "Two hosts with one address break connections at random (reliability case 30).",
+    action: "Find the host by the MAC in the detail and take the address from it.",
+  },
+  "BTN-ADDRESS-CONFLICT": {
+    title: "Another host answers for an address that is held here",
+    meaning: "Some clients reach the other host.",
+    action: "Find the host by the MAC in the detail and take the address from it.",
+  },
+  "BTN-ADDRESS-NOT-ANNOUNCED": {
+    title: "The address is held, but could not be announced to the network",
+    meaning: "Hosts that remember the former holder reach it only when their memory of it expires.",
+    action: "Read the error in the detail; the agent needs CAP_NET_RAW.",
+  },
+  "BTN-ADDRESS-LEFT-OVER": {
+    title: "An address of a group that is not held here was found and removed",
+    meaning: "An earlier run left it behind; two hosts would have answered for it.",
+    action: "Nothing. See that nothing else on this host adds the address, such as network start.",
+  },
+
+  // File systems.
+  "BTN-FILESYSTEM-NO-DEVICE": {
+    title: "The block device of a file system is not there",
+    meaning: "It can not be mounted on this host.",
+    action: "Attach the device, or correct its path.",
+  },
+  "BTN-FILESYSTEM-OTHER-MOUNTED": {
+    title: "Something else is mounted where a file system of a group belongs",
+    meaning: "Mounting over it would hide it, and a stop would unmount the wrong thing.",
+    action: "Unmount it, or correct the directory or device of the resource.",
+  },
+  "BTN-FILESYSTEM-MOUNTED-TWICE": {
+    title: "The device is already mounted on another directory of this host",
+    meaning: "A stop would leave it in use, and the other host could not safely mount it.",
+    action: "Unmount it there.",
+  },
+  "BTN-FILESYSTEM-MOUNT-FAILED": {
+    title: "A file system could not be mounted",
+    meaning: "The group can not run here.",
+    action: "Read the error in the detail.",
+  },
+  "BTN-FILESYSTEM-CHECK-FAILED": {
+    title: "The check of a file system found errors that it may not repair by itself",
+    meaning: "It is not mounted: writing to it could make the damage worse.",
+    action: "Run fsck by hand on the host where the device is, with no host mounting it.",
+  },
+  "BTN-FILESYSTEM-READ-ONLY": {
+    title: "A mounted file system has become read-only",
+    meaning: "The kernel does so after an error of the disk; nothing can be written.",
+    action: "Look at the kernel's log and at the disk.",
+  },
+  "BTN-FILESYSTEM-BUSY": {
+    title: "A file system could not be unmounted",
+    meaning: "It may still be written to, so it is never reported as released (R19).",
+    action: "End the processes named in the detail, or reset the host.",
+  },
+  "BTN-FILESYSTEM-KILLED": {
+    title: "Processes that kept a file system busy were ended",
+    meaning: "The release of the group waited for them longer than `forceUnmountAfter`.",
+    action: "Stop what uses the file system as part of the group.",
+  },
+  "BTN-FILESYSTEM-HUNG": {
+    title: "A file system or its disk did not answer in time",
+    meaning: "Its state is unknown, which is never taken for stopped.",
+    action: "Look at the disk; a hung disk may need a reset of the host.",
+  },
+  "BTN-FILESYSTEM-TABLE": {
+    title: "The kernel's table of mounts could not be read",
+    meaning: "What is mounted is unknown, which is never taken for stopped.",
+    action: "See that /proc is mounted.",
+  },
+
+  // The claim on a shared disk.
+  "BTN-CLAIM-HELD-ELSEWHERE": {
+    title: "The shared disk is claimed by another host that renews its claim",
+    meaning:
+      "It may be writing to the disk: two writers destroy a file system, so nothing is started.",
+    action: "Release the group there. A host that is off stops renewing and is then replaced.",
+  },
+  "BTN-CLAIM-TAKEN-OVER": {
+    title: "The claim of another host stood still for its deadtime and was replaced",
+    meaning:
+      "The claim guards against mistakes, not against a frozen holder: that one may write once " +
+      "more when it wakes, before it sees that it lost the disk.",
+    action: "See that the former holder is off or has been started anew.",
+  },
+  "BTN-CLAIM-EPOCH-RAISED": {
+    title: "The claim was written with a higher epoch than the one asked for",
+    meaning: "The disk had already seen that epoch; claims only ever rise, so that the newer wins.",
+    action: "Nothing.",
+  },
+  "BTN-CLAIM-LOST": {
+    title: "Another host claimed the shared disk while it was held here",
+    meaning: "This host was too slow, or was replaced. The group must stop here at once.",
+    action: "Read the timeline of both hosts; look for stalls of this host or of its disk.",
+  },
+  "BTN-CLAIM-CONTESTED": {
+    title: "Two hosts claimed the shared disk at the same time and the other one won",
+    meaning: "The start was given up here; nothing was mounted.",
+    action: "Nothing, if the group runs on the other host.",
+  },
+  "BTN-CLAIM-NOT-RENEWED": {
+    title: "The claim on the shared disk could not be renewed for its deadtime",
+    meaning: "Another host may now take the disk over.",
+    action: "Look at the disk and at the load of this host.",
+  },
+  "BTN-CLAIM-DISK-ERROR": {
+    title: "The claim device could not be read or written",
+    meaning: "Who holds the shared disk is unknown, which is never taken for free.",
+    action: "Look at the device named in the detail.",
+  },
+  "BTN-CLAIM-DISK-HUNG": {
+    title: "The claim device did not answer in time",
+    meaning: "Who holds the shared disk is unknown, which is never taken for free.",
+    action: "Look at the device and its path; a hung disk may need a reset of the host.",
+  },
+  "BTN-CLAIM-NOT-A-CLAIM": {
+    title: "The claim device holds something other than a claim",
+    meaning: "It is perhaps the wrong device; nothing is written to it.",
+    action: "Correct `claimDevice`. To use this device, fill its first 8 KiB with zeros.",
+  },
+  "BTN-CLAIM-DAMAGED": {
+    title: "Both copies of the claim are damaged",
+    meaning: "Who held the shared disk can not be told.",
+    action:
+      "With the group stopped on every host, fill the first 8 KiB of the claim device with zeros.",
+  },
 } as const satisfies ReasonCatalogue;
 
 /** A reason code of this room. */

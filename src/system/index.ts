@@ -1,0 +1,15 @@
+/** The kernel's door. Loading it binds native functions: only shells import it. */
+export { delay, monotonicClock } from "./clock.ts";
+export { SystemCallError } from "./ffi.ts";
+export { RouteNetlink } from "./netlink.ts";
+export {
+  addressFlag,
+  type InterfaceAddress,
+  type Link,
+  linkFlag,
+  NetlinkFormatError,
+} from "./netlink-codec.ts";
+export { announceAddress, askForAddress } from "./packet.ts";
+export { formatMac } from "./packet-frames.ts";
+export { cleanEnvironment, killGroup, type RunOptions, type RunResult, run } from "./process.ts";
+export { systemReasons } from "./reasons.ts";
