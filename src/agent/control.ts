@@ -3,10 +3,15 @@
  * back (DESIGN 7.4). Shapes and one total parser; `system/lines.ts` frames them, carries the ids
  * and turns a thrown `BatonError` into the error of an answer.
  */
-import { BatonError, fail, ok, type ReasonCatalogue, type Result } from "../base/index.ts";
+import { BatonError, fail, ok, type Result } from "../base/index.ts";
 import type { Timing } from "../config/index.ts";
 import type { GroupView, MoveScope } from "../failover/index.ts";
 import type { PeerKind, Verdict } from "../membership/index.ts";
+import { controlReasons } from "./control-reasons.ts";
+
+/** In the run directory: all verbs, and those that observe (reliability 9.2). */
+export const controlSocketName = "ctl.sock";
+export const statusSocketName = "status.sock";
 
 /** Longest name (group, host, link, parameter) that is accepted, in characters. */
 export const nameLengthMax = 256;
@@ -231,31 +236,6 @@ export interface KeyReport {
   readonly sends: boolean;
 }
 
-/** Reason codes of the control protocol. */
-export const controlReasons = {
-  "BTN-CONTROL-MALFORMED": {
-    title: "A request on the control socket was not understood",
-    meaning: "The line is not an object {id, verb, args} of the stated form. Nothing was changed.",
-    action:
-      "Use the verbs of the same version of baton, or read src/agent/control.ts for the form.",
-  },
-  "BTN-CONTROL-UNKNOWN-VERB": {
-    title: "The control socket does not know this verb",
-    meaning: "The program that asked is newer than the agent, or misspelt it. Nothing was changed.",
-    action: "Compare `baton --version` with the version in `baton status`.",
-  },
-  "BTN-CONTROL-BAD-ARGUMENT": {
-    title: "A request on the control socket has a wrong argument",
-    meaning: "An argument is missing, unknown or of the wrong form. Nothing was changed.",
-    action: "The message names the argument; see `baton VERB --help`.",
-  },
-  "BTN-CONTROL-OBSERVE-ONLY": {
-    title: "This socket answers questions only",
-    meaning: "The command would change the cluster and came in on the status socket.",
-    action: "Run the command as root or as a member of the group of ctl.sock.",
-  },
-} as const satisfies ReasonCatalogue;
-
 type ArgumentParser = (args: Arguments) => ControlCall;
 const scopes = ["all", "local", "foreign", "failback"] as const;
 
@@ -406,6 +386,15 @@ class Arguments {
     this.#complaint ??= complaint;
     return value;
   }
+}
+
+/** What the status socket answers to a verb that would change the cluster. */
+export function observeOnlyError(verb: ControlVerb): BatonError {
+  return new BatonError({
+    code: "BTN-CONTROL-OBSERVE-ONLY",
+    message: `Cannot ${verb}: this socket answers questions only`,
+    fix: controlReasons["BTN-CONTROL-OBSERVE-ONLY"].action,
+  });
 }
 
 function isControlVerb(verb: string): verb is ControlVerb {

@@ -45,7 +45,8 @@ export interface JournalOptions {
 
 /** How the journal stands, for status. */
 export interface JournalState {
-  readonly failing: string | null;
+  /** Null: it can be written. */
+  readonly failing: { readonly code: "BTN-JOURNAL-WRITE-FAILED"; readonly text: string } | null;
   /** Lines lost since the start, because the disk was full, failing or too slow. */
   readonly dropped: number;
   readonly written: number;
@@ -92,7 +93,10 @@ export class Journal {
   }
 
   get state(): JournalState {
-    const failing = this.#trouble?.error ?? null;
+    const error = this.#trouble?.error;
+    const text = `the journal can not be written: ${error}; ${this.#dropped} lines lost`;
+    const failing =
+      error === undefined ? null : ({ code: "BTN-JOURNAL-WRITE-FAILED", text } as const);
     return { failing, dropped: this.#dropped, written: this.#written };
   }
 

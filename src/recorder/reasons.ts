@@ -2,11 +2,6 @@ import type { ReasonCatalogue } from "../base/index.ts";
 
 /** Reason codes of the journal. */
 export const recorderReasons = {
-  "BTN-JOURNAL-STARTED": {
-    title: "The journal was opened",
-    meaning: "An agent began to write its journal on this host.",
-    action: "Nothing",
-  },
   "BTN-JOURNAL-RESUMED": {
     title: "The journal can be written again",
     meaning:
