@@ -1,3 +1,11 @@
+export {
+  type AddressAgent,
+  createAddressAgent,
+  type DuplicateAnswer,
+  probeDuplicate,
+  type SweptAddress,
+  sweepLeftovers,
+} from "./address.shell.ts";
 export type {
   ActionContext,
   ActionResult,
@@ -5,6 +13,7 @@ export type {
   ResourceAgent,
   ResourceNotice,
 } from "./agent.ts";
+export type { ResourceEnvironment } from "./environment.ts";
 export { defaultPolicy } from "./policy.ts";
 export { resourcesReasons } from "./reasons.ts";
 export type {

@@ -3,6 +3,7 @@
  * Sending never waits. Listening is a socket that does not block, looked at a bounded number of times.
  */
 import { getRawPointer } from "node:ffi";
+import { close } from "node:fs";
 import type { IpBytes } from "../base/index.ts";
 import { delay } from "./clock.ts";
 import { checked, libc, SystemCallError } from "./ffi.ts";
@@ -36,9 +37,12 @@ export interface PacketInterface {
 
 /** Says once that `address` is at `mac`. @throws {SystemCallError} if the interface does not take it */
 export function announceAddress(address: IpBytes, { index, mac }: PacketInterface): void {
-  using socket = new PacketSocket(index, 0);
-  for (const frame of announcementFrames(address, mac)) socket.send(frame);
+  announcing ??= new PacketSocket(index, 0);
+  for (const frame of announcementFrames(address, mac)) announcing.send(frame, index);
 }
+
+/** Kept open, not bound: opening and closing are on the way from verdict to address otherwise. */
+let announcing: PacketSocket | undefined;
 
 /**
  * Asks who has `address`, three times spread over `timeoutMs`.
@@ -68,7 +72,7 @@ export async function askForAddress(
   return undefined;
 }
 
-/** A packet socket on one interface. `protocol` 0 receives nothing. */
+/** A packet socket on one interface. `protocol` 0 receives nothing and is not bound. */
 export class PacketSocket implements Disposable {
   readonly #socket: number;
   readonly #index: number;
@@ -83,7 +87,8 @@ export class PacketSocket implements Disposable {
     try {
       if (protocol === etherType.ipv6) this.#onlyAdvertisements();
       const address = socketAddress(index, protocol);
-      checked("bind", libc.bind(this.#socket, address, address.length), `interface ${index}`);
+      if (protocol !== 0)
+        checked("bind", libc.bind(this.#socket, address, address.length), `interface ${index}`);
     } catch (error) {
       libc.close(this.#socket);
       throw error;
@@ -91,12 +96,12 @@ export class PacketSocket implements Disposable {
   }
 
   /** @throws {SystemCallError} such as ENETDOWN */
-  send(frame: Uint8Array): void {
-    const address = socketAddress(this.#index, ((frame[12] ?? 0) << 8) | (frame[13] ?? 0));
+  send(frame: Uint8Array, index = this.#index): void {
+    const address = socketAddress(index, ((frame[12] ?? 0) << 8) | (frame[13] ?? 0));
     checked(
       "sendto",
       libc.sendto(this.#socket, frame, BigInt(frame.length), 0, address, address.length),
-      `interface ${this.#index}`,
+      `interface ${index}`,
     );
   }
 
@@ -116,7 +121,8 @@ export class PacketSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (!this.#closed) libc.close(this.#socket);
+    // The kernel waits some 10 ms until no processor looks at the socket any more: in a thread, then.
+    if (!this.#closed) close(this.#socket, () => undefined);
     this.#closed = true;
   }
 
