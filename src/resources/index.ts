@@ -1,11 +1,3 @@
-export {
-  type AddressAgent,
-  createAddressAgent,
-  type DuplicateAnswer,
-  probeDuplicate,
-  type SweptAddress,
-  sweepLeftovers,
-} from "./address.shell.ts";
 export type {
   ActionContext,
   ActionResult,

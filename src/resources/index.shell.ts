@@ -1,0 +1,9 @@
+/** What other shells may import of this room: the part that does I/O. Types and cores are in `index.ts`. */
+export {
+  type AddressAgent,
+  createAddressAgent,
+  type DuplicateAnswer,
+  probeDuplicate,
+  type SweptAddress,
+  sweepLeftovers,
+} from "./address.shell.ts";
