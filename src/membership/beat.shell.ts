@@ -2,9 +2,9 @@
  * The beat process (DESIGN 2, 7.3): drives the transport core with sockets, one timer and files, and serves the agent
  * over a socket. Nothing else runs here, so that nothing else can hold up a beat.
  */
-import { createHash, randomInt } from "node:crypto";
+import { randomInt } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 import { BatonError, type Clock, unreachable } from "../base/index.ts";
@@ -13,8 +13,8 @@ import { type LineServer, serveLines } from "../system/lines.ts";
 import { type FileLock, takeLock } from "../system/lock.ts";
 import { RecordWriter, readBeatFiles } from "./beat-files.shell.ts";
 import { parseBeatRequest } from "./beat-request.ts";
+import { settingsDigest } from "./beat-settings.shell.ts";
 import {
-  BEAT_SETTINGS_VERSION,
   BEAT_SOCKET,
   BEAT_VERB,
   type BeatPush,
@@ -34,36 +34,6 @@ const LOAD_AVERAGE_AGE_MS = 1_000;
 const RATE_LIMITED_EVERY_MS = 1_000;
 /** Below most that the kernel would end first when memory is short (reliability 9.2 `privileges`). */
 const OOM_SCORE_ADJUST = "-900";
-
-/**
- * Reads the settings that the agent wrote.
- * @throws {BatonError} BTN-BEAT-SETTINGS
- */
-export async function readBeatSettings(path: string): Promise<BeatSettings> {
-  try {
-    await using file = await open(path);
-    const { mode, uid } = await file.stat();
-    if ((mode & 0o077) !== 0) throw new Error("other users may read or write it");
-    if (uid !== process.getuid?.()) throw new Error(`it belongs to user ${uid}`);
-    const settings = JSON.parse(await file.readFile("utf8")) as BeatSettings;
-    if (settings.version !== BEAT_SETTINGS_VERSION) {
-      throw new Error(`its version is ${settings.version}, not ${BEAT_SETTINGS_VERSION}`);
-    }
-    return settings;
-  } catch (cause) {
-    throw new BatonError({
-      code: "BTN-BEAT-SETTINGS",
-      message: `Cannot use the settings in ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      fix: "Start the beat process through `baton agent`, which writes the file anew",
-      cause,
-    });
-  }
-}
-
-/** Tells settings apart: the running process may have been started with others. */
-export function settingsDigest(settings: BeatSettings): string {
-  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 16);
-}
 
 /**
  * Runs the beat process until it is told to end, by the agent or by SIGTERM.
