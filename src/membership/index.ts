@@ -19,9 +19,11 @@ export {
   type MembershipView,
 } from "./membership.ts";
 export {
+  type Ambient,
   Transport,
   type TransportEffect,
   type TransportEvent,
+  type TransportInput,
   type TransportOptions,
   type TransportRecord,
 } from "./transport.ts";
