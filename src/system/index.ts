@@ -1,6 +1,15 @@
 /** The kernel's door. Loading it binds native functions: only shells import it. */
 export { delay, monotonicClock } from "./clock.ts";
 export { SystemCallError } from "./ffi.ts";
+export { type Mount, type MountTable, mountAt, parseMountInfo } from "./mountinfo.ts";
+export {
+  findHolders,
+  type Holder,
+  isDeviceHeld,
+  mountFileSystem,
+  readMountTable,
+  unmount,
+} from "./mounts.ts";
 export { RouteNetlink } from "./netlink.ts";
 export {
   addressFlag,
