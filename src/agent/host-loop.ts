@@ -1,0 +1,164 @@
+/**
+ * One host's deciding loop: events in, through the cores, effects out to the world (DESIGN 7.1). One
+ * queue, so that no core is entered twice. It holds no socket and no file: the agent gives it the real
+ * world, the simulator a virtual one, and both run these same lines.
+ */
+import type { Clock, Instant } from "../base/index.ts";
+import { assert, earliest } from "../base/index.ts";
+import type { Failover, FailoverEffect, FailoverEvent, FailoverRecord } from "../failover/index.ts";
+import type {
+  BeatEvent,
+  BeatRequest,
+  BeatState,
+  Membership,
+  MembershipEffect,
+  MembershipEvent,
+} from "../membership/index.ts";
+import { messageForFailover, routeMembership } from "./wiring.ts";
+
+/** Effects that the world performs; the others are the loop's own. */
+export type WorldEffect = Exclude<FailoverEffect, { readonly kind: "persist" }>;
+
+/** What passes through the loop, for the journal. */
+export type LoopRecord =
+  | { readonly kind: "input"; readonly room: "membership"; readonly value: MembershipEvent }
+  | { readonly kind: "input"; readonly room: "failover"; readonly value: FailoverEvent }
+  | { readonly kind: "effect"; readonly room: "membership"; readonly value: MembershipEffect }
+  | { readonly kind: "effect"; readonly room: "failover"; readonly value: FailoverEffect };
+
+/** The world of one host. Nothing here may call back into the loop before it returns. */
+export interface HostWorld {
+  readonly clock: Clock;
+  /** Asks the beat process; lost while it is not connected (its state tells what was lost). */
+  beat(request: BeatRequest): void;
+  /** Makes the record durable, then calls `done`; in the order of the calls. */
+  persist(record: FailoverRecord, done: () => void): void;
+  perform(effect: WorldEffect): void;
+  record(entry: LoopRecord): void;
+}
+
+/** More events than this at once mean a loop that feeds itself. */
+const QUEUE_MAX = 10_000;
+
+type Job =
+  | { readonly for: "membership"; readonly event: MembershipEvent }
+  | { readonly for: "failover"; readonly event: FailoverEvent }
+  | { readonly for: "effects"; readonly effects: readonly FailoverEffect[] };
+
+/** Drives the membership and failover cores of one host. */
+export class HostLoop {
+  readonly #membership: Membership;
+  readonly #failover: Failover;
+  readonly #world: HostWorld;
+  readonly #queue: Job[] = [];
+  #draining = false;
+  #cancel: () => void = () => undefined;
+  #disposed = false;
+
+  constructor(
+    cores: { readonly membership: Membership; readonly failover: Failover },
+    world: HostWorld,
+  ) {
+    this.#membership = cores.membership;
+    this.#failover = cores.failover;
+    this.#world = world;
+  }
+
+  /** First turn: lets both cores say what they need. */
+  start(): void {
+    this.#push({ for: "membership", event: { kind: "tick" } });
+    this.#push({ for: "failover", event: { kind: "tick" } });
+  }
+
+  /** Something that the beat process reported. Messages go on to failover. */
+  beatEvent(event: BeatEvent): void {
+    this.#push({ for: "membership", event });
+    const message = messageForFailover(event);
+    if (message !== undefined) this.#push({ for: "failover", event: message });
+  }
+
+  /** The level state of the beat process: on connecting, and after each change of it. */
+  beatState(state: BeatState): void {
+    this.#push({ for: "membership", event: { kind: "beatState", state } });
+  }
+
+  /** The beat process can not be reached. */
+  beatLost(): void {
+    this.#push({ for: "membership", event: { kind: "beatLost" } });
+  }
+
+  /** A result, a proof or a command. */
+  failoverEvent(event: FailoverEvent): void {
+    this.#push({ for: "failover", event });
+  }
+
+  /** Ends the loop's timer; later events are ignored. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#cancel();
+    this.#queue.length = 0;
+  }
+
+  #push(job: Job): void {
+    if (this.#disposed) return;
+    assert(this.#queue.length < QUEUE_MAX, `The event queue of the host grew to ${QUEUE_MAX}`);
+    this.#queue.push(job);
+    if (!this.#draining) this.#drain();
+  }
+
+  #drain(): void {
+    this.#draining = true;
+    try {
+      for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) {
+        this.#do(job);
+      }
+    } finally {
+      this.#draining = false;
+    }
+    this.#arm();
+  }
+
+  #do(job: Job): void {
+    const now = this.#world.clock.now();
+    switch (job.for) {
+      case "membership":
+        this.#world.record({ kind: "input", room: "membership", value: job.event });
+        for (const effect of this.#membership.step(now, job.event)) this.#route(effect);
+        return;
+      case "failover":
+        this.#world.record({ kind: "input", room: "failover", value: job.event });
+        this.#carryOut(this.#failover.step(now, job.event));
+        return;
+      case "effects":
+        this.#carryOut(job.effects);
+    }
+  }
+
+  #route(effect: MembershipEffect): void {
+    this.#world.record({ kind: "effect", room: "membership", value: effect });
+    const route = routeMembership(effect);
+    if (route.to === "beat") this.#world.beat(route.request);
+    if (route.to === "failover") this.#push({ for: "failover", event: route.event });
+  }
+
+  #carryOut(effects: readonly FailoverEffect[]): void {
+    for (const effect of effects) {
+      this.#world.record({ kind: "effect", room: "failover", value: effect });
+      if (effect.kind === "persist") {
+        const { record, then } = effect;
+        this.#world.persist(record, () => this.#push({ for: "effects", effects: then }));
+      } else if (effect.kind === "send") {
+        this.#world.beat({ kind: "send", fields: effect.fields });
+      } else {
+        this.#world.perform(effect);
+      }
+    }
+  }
+
+  #arm(): void {
+    this.#cancel();
+    const at: Instant | undefined = earliest(this.#membership.wakeAt(), this.#failover.wakeAt());
+    if (at === undefined || this.#disposed) return;
+    this.#cancel = this.#world.clock.at(at, () => this.start());
+  }
+}

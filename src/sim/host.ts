@@ -1,0 +1,356 @@
+/** A simulated host: beat process, agent, runners and disk, around the real cores and the real loop. */
+import { HostLoop, type HostWorld, type WorldEffect } from "../agent/host-loop.ts";
+import { after, type Prng, unreachable } from "../base/index.ts";
+import type { Failover, FailoverEvent, FailoverRecord } from "../failover/index.ts";
+import {
+  type Ambient,
+  type BeatRequest,
+  type Membership,
+  Transport,
+  type TransportEffect,
+  type TransportInput,
+  type TransportOptions,
+} from "../membership/index.ts";
+import type { DurableState, SharedClaims } from "./disk.ts";
+import type { EventQueue } from "./event-queue.ts";
+import type { Network } from "./network.ts";
+import { SimProcess } from "./process.ts";
+import { type SimGroup, SimRunner } from "./runner.ts";
+import type { Truth } from "./truth.ts";
+
+/** Local socket between two processes of one host. */
+const LOCAL_SOCKET_MS = 0.1;
+/** One fsync of the state disk takes up to this long. */
+const PERSIST_MAX_MS = 15;
+const ALIVE_INTERVAL_MS = 200;
+/** How long a supervisor needs to start a process anew. */
+const SPAWN_MS = 50;
+
+export interface HostParts {
+  readonly name: string;
+  readonly peer: string;
+  readonly events: EventQueue;
+  readonly random: Prng;
+  readonly network: Network;
+  readonly truth: Truth;
+  readonly claims: SharedClaims;
+  readonly groups: readonly SimGroup[];
+  readonly pings: readonly string[];
+  readonly timing: { readonly keepaliveMs: number; readonly deadtimeMs: number };
+  /** A datagram for the other host. */
+  transmit(bytes: Uint8Array): void;
+  transportOptions(seed: number): TransportOptions;
+  makeMembership(now: number): Membership;
+  makeFailover(record: FailoverRecord | undefined, now: number): Failover;
+  /** Checkers see each effect of failover and each verdict. */
+  observe(host: string, kind: "failover" | "membership", value: unknown): void;
+}
+
+/** One machine of the pair. */
+export class SimHost {
+  readonly parts: HostParts;
+  readonly beat: SimProcess;
+  readonly agent: SimProcess;
+  readonly runners = new Map<string, SimRunner>();
+  readonly durable: DurableState = {
+    failover: undefined,
+    transport: { generation: null, peers: {} },
+  };
+  #bootedAt = 0;
+  powered = false;
+  #transport: Transport | undefined;
+  #failover: Failover | undefined;
+  #cancelBeatTimer: () => void = () => undefined;
+  #loop: HostLoop | undefined;
+  /** Power goes at the n-th durable write from now on. */
+  #crashAt: { left: number; readonly when: "before" | "after" } | undefined;
+  #stopped = false;
+
+  constructor(parts: HostParts) {
+    this.parts = parts;
+    const bootedAt = (): number => this.#bootedAt;
+    this.beat = new SimProcess(parts.events, bootedAt);
+    this.agent = new SimProcess(parts.events, bootedAt);
+    for (const group of parts.groups) {
+      this.runners.set(
+        group.name,
+        new SimRunner(
+          {
+            ...parts,
+            ...parts.timing,
+            host: parts.name,
+            agent: this.agent,
+            feed: (event) => this.#loop?.failoverEvent(event),
+          },
+          group,
+        ),
+      );
+    }
+  }
+
+  get name(): string {
+    return this.parts.name;
+  }
+
+  get failover(): Failover | undefined {
+    return this.#failover;
+  }
+
+  boot(): void {
+    if (this.powered) return;
+    this.powered = true;
+    this.#stopped = false;
+    // Another origin at each boot, so that no instant of an older boot makes sense.
+    this.#bootedAt = this.parts.events.now - this.parts.random.between(1_000, 1_000_000);
+    this.#tell("boots", "boots");
+    this.startBeat();
+    this.startAgent();
+  }
+
+  /** Power loss. */
+  crash(): void {
+    if (!this.powered) return;
+    this.#tell("loses power", "crashes");
+    this.powered = false;
+    this.#crashAt = undefined;
+    this.killAgent();
+    this.killBeat();
+    for (const runner of this.runners.values()) {
+      runner.powerOff();
+      runner.startBroken = false;
+    }
+  }
+
+  crashAtPersist(nth: number, when: "before" | "after"): void {
+    this.#crashAt = { left: nth, when };
+  }
+
+  startBeat(): void {
+    if (!this.powered || this.beat.alive) return;
+    this.beat.start();
+    const clock = this.beat.clock();
+    const options = this.parts.transportOptions(this.parts.random.next());
+    this.#transport = new Transport(options, this.durable.transport, clock.now());
+    this.#stepBeat({ kind: "start" });
+    this.#connect();
+  }
+
+  killBeat(): void {
+    if (!this.beat.alive) return;
+    this.beat.kill();
+    this.#transport = undefined;
+    this.agent.deliver(this.parts.events.now + LOCAL_SOCKET_MS, () => {
+      this.#loop?.beatLost();
+      // The agent starts it anew (DESIGN 7.3: elsewhere than under systemd the agent does).
+      this.agent.deliver(this.parts.events.now + SPAWN_MS, () => this.startBeat());
+    });
+  }
+
+  startAgent(): void {
+    if (!this.powered || this.agent.alive || this.#stopped) return;
+    this.agent.start();
+    const clock = this.agent.clock();
+    const failover = this.parts.makeFailover(this.durable.failover, clock.now());
+    this.#failover = failover;
+    const membership = this.parts.makeMembership(clock.now());
+    this.#loop = new HostLoop({ membership, failover }, this.#world(clock));
+    this.#loop.start();
+    if (!this.beat.alive) this.startBeat();
+    else this.#connect();
+    this.#livingSigns();
+    this.#tendClaims();
+  }
+
+  killAgent(): void {
+    if (!this.agent.alive) return;
+    this.agent.kill();
+    this.#loop?.dispose();
+    this.#loop = undefined;
+    this.#failover = undefined;
+    for (const runner of this.runners.values()) runner.agentDied();
+  }
+
+  /** A datagram arrives from the network; who is off or dead hears nothing. */
+  receive(link: string, at: number, bytes: Uint8Array): void {
+    this.beat.deliver(at, () => {
+      const now = this.beat.clock().now();
+      this.#stepBeat({ kind: "datagram", at: now, link, bytes });
+    });
+  }
+
+  feed(event: FailoverEvent): void {
+    this.agent.deliver(this.parts.events.now + LOCAL_SOCKET_MS, () =>
+      this.#loop?.failoverEvent(event),
+    );
+  }
+
+  // --- beat process
+
+  #stepBeat(input: TransportInput): void {
+    const transport = this.#transport;
+    if (transport === undefined) return;
+    const event = { ...input, ambient: this.#ambient() };
+    for (const effect of transport.step(this.beat.clock().now(), event)) {
+      this.#performBeat(effect);
+      if (!this.beat.alive) return;
+    }
+    this.#cancelBeatTimer();
+    const at = transport.wakeAt();
+    if (at === undefined) return;
+    this.#cancelBeatTimer = this.beat.clock().at(at, () => this.#stepBeat({ kind: "tick" }));
+  }
+
+  #performBeat(effect: TransportEffect): void {
+    const { events, network, name } = { ...this.parts };
+    switch (effect.kind) {
+      case "send":
+        this.parts.truth.counts.set("sent", (this.parts.truth.counts.get("sent") ?? 0) + 1);
+        this.parts.transmit(effect.bytes);
+        return;
+      case "ping":
+        if (!network.pings(name)) return;
+        this.beat.deliver(events.now + network.roundTripMs(), () => {
+          const { ping, payload } = effect;
+          this.#stepBeat({ kind: "pingReply", at: this.beat.clock().now(), ping, payload });
+        });
+        return;
+      case "persist":
+        this.#persist(this.beat, () => {
+          this.durable.transport = effect.record;
+          const { generation } = effect.record;
+          if (effect.confirm && generation !== null) {
+            this.beat.deliver(events.now, () => this.#stepBeat({ kind: "persisted", generation }));
+          }
+        });
+        return;
+      case "report":
+        this.#toAgent(() => this.#loop?.beatEvent(effect.event));
+        return;
+      case "reportState":
+        this.#toAgent(() => this.#loop?.beatState(effect.state));
+        return;
+      case "silenced":
+        this.#tell(`beats ${effect.silenced ? "held back" : "allowed"}`, "silences");
+        return;
+      case "rereadKeys":
+        return;
+      case "end":
+        this.beat.kill();
+        this.#transport = undefined;
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  #ambient(): Ambient {
+    return {
+      wallMs: 1_700_000_000_000 + this.parts.events.now,
+      loadAverage: "0.00 0.00 0.00 1/100 1",
+    };
+  }
+
+  /** Writes durably after a while; a crash in between leaves what was there before. */
+  #persist(process: SimProcess, written: () => void): void {
+    const at = this.parts.events.now + this.parts.random.between(1, PERSIST_MAX_MS);
+    const due = this.#crashAt;
+    if (due !== undefined) due.left--;
+    const fatal = due !== undefined && due.left <= 0 ? due.when : undefined;
+    const { generation } = process;
+    // A write that was handed to the kernel ends even if its process is killed or frozen.
+    this.parts.events.schedule(at, () => {
+      if (!this.powered || process.generation !== generation) return;
+      if (fatal === "before") this.crash();
+      else written();
+      if (fatal === "after") this.crash();
+    });
+  }
+
+  // --- agent
+
+  #world(clock: ReturnType<SimProcess["clock"]>): HostWorld {
+    return {
+      clock,
+      beat: (request) => this.#toBeat(request),
+      persist: (record, done) => {
+        const { agent } = this;
+        this.#persist(agent, () => {
+          this.durable.failover = record;
+          agent.deliver(this.parts.events.now, done);
+        });
+      },
+      perform: (effect) => this.#perform(effect),
+      record: (entry) => {
+        if (entry.kind === "effect") this.parts.observe(this.name, entry.room, entry.value);
+      },
+    };
+  }
+
+  #perform(effect: WorldEffect): void {
+    switch (effect.kind) {
+      case "probe":
+        this.runners.get(effect.group)?.probe();
+        return;
+      case "compare":
+        this.runners.get(effect.group)?.compare(true);
+        return;
+      case "acquire":
+        this.runners.get(effect.group)?.acquire(effect.operation, effect.epoch);
+        return;
+      case "release":
+        this.runners.get(effect.group)?.release(effect.operation);
+        return;
+      case "rejoin":
+        this.#toBeat({ kind: "rejoin" });
+        return;
+      case "readyToStop":
+        this.#stopped = true;
+        return;
+      case "send":
+      case "askArbiter":
+      case "decision":
+      case "progress":
+      case "commandDone":
+        return; // Observed by the checkers; kind `none` of the arbiter answers within the core.
+      default:
+        unreachable(effect);
+    }
+  }
+
+  #toBeat(request: BeatRequest): void {
+    this.beat.deliver(this.parts.events.now + LOCAL_SOCKET_MS, () =>
+      this.#stepBeat({ kind: "request", request }),
+    );
+  }
+
+  #toAgent(run: () => void): void {
+    this.agent.deliver(this.parts.events.now + LOCAL_SOCKET_MS, run);
+  }
+
+  /** The agent connects to the beat process's socket and is sent the whole state. */
+  #connect(): void {
+    this.beat.deliver(this.parts.events.now + 1, () => {
+      const state = this.#transport?.state();
+      if (state !== undefined) this.#toAgent(() => this.#loop?.beatState(state));
+    });
+  }
+
+  #livingSigns(): void {
+    this.#toBeat({ kind: "alive" });
+    const clock = this.agent.clock();
+    clock.at(after(clock.now(), ALIVE_INTERVAL_MS), () => this.#livingSigns());
+  }
+
+  #tendClaims(): void {
+    for (const runner of this.runners.values()) {
+      runner.renewClaim();
+      runner.compare(false);
+    }
+    const clock = this.agent.clock();
+    clock.at(after(clock.now(), this.parts.timing.keepaliveMs), () => this.#tendClaims());
+  }
+
+  #tell(what: string, count: string): void {
+    this.parts.truth.tell(this.parts.events.now, this.name, what, count);
+  }
+}
