@@ -4,6 +4,7 @@ import { GroupRunner } from "./group-runner.ts";
 import type {
   CallResult,
   GroupRunnerSnapshot,
+  ResourceView,
   RunnerAction,
   RunnerEffect,
   RunnerEvent,
@@ -20,7 +21,7 @@ export interface GroupRunnerShellOptions {
   readonly clock: Clock;
   /** Gets every effect in order, calls included; for journal, status and failover. Must not throw. */
   readonly onEffect: (effect: RunnerEffect) => void;
-  /** A line that a resource says while an action goes on. */
+  /** A line that a resource says while an action goes on. Must not throw. */
   readonly onProgress?: (resource: string, line: string) => void;
   readonly snapshot?: GroupRunnerSnapshot;
 }
@@ -49,6 +50,31 @@ export class GroupRunnerShell {
       snapshot === undefined
         ? new GroupRunner({ group, activatable }, clock.now())
         : GroupRunner.restore({ group, activatable }, snapshot);
+  }
+
+  /** Starts the group under that epoch; ends with a `done`. */
+  acquire(operation: number, epoch: number): void {
+    this.feed({ kind: "acquire", operation, epoch });
+  }
+
+  /** Stops it; ends with a `done`, or is replaced by a newer order. */
+  release(operation: number, urgent: boolean): void {
+    this.feed({ kind: "release", operation, urgent });
+  }
+
+  /** Finds out what runs here; answered by a `probed`. */
+  probeAll(): void {
+    this.feed({ kind: "probeAll" });
+  }
+
+  /** After a restart of the agent: what was found running is watched and opened again, without a stop. */
+  adopt(epoch: number): void {
+    this.feed({ kind: "adopt", epoch });
+  }
+
+  /** How each resource stands, in start order, for status. */
+  resources(): readonly ResourceView[] {
+    return this.#core.view();
   }
 
   /** Takes an order. Its effects arrive at `onEffect` before this returns, unless it is called from there. */

@@ -25,6 +25,7 @@ import type {
   GroupRunnerOptions,
   GroupRunnerSnapshot,
   ResourceProgress,
+  ResourceView,
   RunnerAction,
   RunnerEffect,
   RunnerEvent,
@@ -66,6 +67,16 @@ export class GroupRunner {
 
   snapshot(): GroupRunnerSnapshot {
     return structuredClone({ ...this.#state, now: this.#now });
+  }
+
+  /** How each resource stands, in start order. */
+  view(): readonly ResourceView[] {
+    return this.#state.resources.map((resource, index) => ({
+      name: this.#name(index),
+      kind: this.#spec(index).kind,
+      state: standing(resource),
+      detail: resource.trouble,
+    }));
   }
 
   /** Takes one event at `now`; returns what to do, in order. */
@@ -222,12 +233,13 @@ export class GroupRunner {
       if (resource.failures > 0 || resource.reported) {
         this.#note("BTN-RESOURCE-RECOVERED", index, `After ${resource.failures} failures`);
       }
-      Object.assign(resource, { failures: 0, reported: false, belief: "running" });
+      Object.assign(resource, { failures: 0, reported: false, belief: "running", trouble: "" });
       this.#scheduleMonitor(index);
       return;
     }
     resource.failures += 1;
     const { reason, detail } = describe(probe);
+    resource.trouble = `${reason}: ${detail}`;
     this.#scheduleMonitor(index);
     if (!resource.reported) {
       this.#note("BTN-RESOURCE-MONITOR-FAILED", index, `${reason}: ${detail}`);
@@ -254,6 +266,10 @@ export class GroupRunner {
       detail: call.cancelled && !ok ? "broken off" : detailOf(result),
     });
     const failure = ok ? null : this.#failureOf(index, call.action, result);
+    if (ok) resource.trouble = "";
+    else if (failure !== null && !call.cancelled) {
+      resource.trouble = `${call.action}: ${failure.reason}: ${failure.detail}`;
+    }
     switch (call.action) {
       case "start":
         resource.belief = ok ? "running" : "unknown";
@@ -691,6 +707,12 @@ function startsByItself(spec: ResourceSpec): boolean {
   return spec.kind === "address" || spec.kind === "shared-disk";
 }
 
+function standing(resource: ResourceProgress): ResourceView["state"] {
+  if (resource.call?.action === "start") return "starting";
+  if (resource.call?.action === "stop") return "stopping";
+  return resource.stuck === null && !resource.reported ? resource.belief : "failed";
+}
+
 function isStarting(plan: RunnerPlan): boolean {
   return plan.phase === "acquire" || plan.phase === "adopt" || plan.phase === "restart";
 }
@@ -709,6 +731,7 @@ function newProgress(): ResourceProgress {
     open: false,
     monitorAt: null,
     failures: 0,
+    trouble: "",
     reported: false,
     restarts: 0,
     lastFailureAt: null,

@@ -7,3 +7,4 @@ export {
   type SweptAddress,
   sweepLeftovers,
 } from "./address.shell.ts";
+export { GroupRunnerShell, type GroupRunnerShellOptions } from "./group-runner.shell.ts";

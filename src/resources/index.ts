@@ -6,8 +6,17 @@ export type {
   ResourceNotice,
 } from "./agent.ts";
 export type { ResourceEnvironment } from "./environment.ts";
+export { GroupRunner } from "./group-runner.ts";
 export { defaultPolicy } from "./policy.ts";
-export { resourcesReasons } from "./reasons.ts";
+export { type ResourcesReason, resourcesReasons } from "./reasons.ts";
+export type {
+  GroupRunnerOptions,
+  GroupRunnerSnapshot,
+  ResourceView,
+  RunnerAction,
+  RunnerEffect,
+  RunnerEvent,
+} from "./runner-contract.ts";
 export type {
   AddressSpec,
   ClassicScriptSpec,

@@ -120,6 +120,8 @@ export interface ResourceProgress {
   monitorAt: Instant | null;
   /** Failed monitors in a row. */
   failures: number;
+  /** Why it is not well: of the newest failure since it was well. */
+  trouble: string;
   /** `resourceFailed` was said and it has not recovered. */
   reported: boolean;
   /** Local restarts that are not forgotten yet. */
@@ -175,4 +177,13 @@ export interface GroupRunnerSnapshot {
   /** `probeAll` is not answered yet. */
   probing: boolean;
   resources: ResourceProgress[];
+}
+
+/** How one resource stands on this host, for status. */
+export interface ResourceView {
+  readonly name: string;
+  readonly kind: string;
+  readonly state: "running" | "stopped" | "starting" | "stopping" | "failed" | "unknown";
+  /** Why it is not well; empty if there is nothing to say. */
+  readonly detail: string;
 }
