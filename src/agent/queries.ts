@@ -69,9 +69,21 @@ function linksOf(
   name: string,
 ): readonly { readonly name: string; readonly up: boolean }[] | undefined {
   const host = hostOf(report, name);
-  if (host !== undefined) return host.links;
+  if (host !== undefined)
+    return host.self && host.links.length === 0 ? ownLinks(report) : host.links;
   const ping = pingOf(report, name);
   return ping === undefined ? undefined : [{ name: ping.name, up: ping.up }];
+}
+
+/** This host's own links are those to its peers; one is up while any peer is heard on it. */
+function ownLinks(
+  report: StatusReport,
+): readonly { readonly name: string; readonly up: boolean }[] {
+  const up = new Map<string, boolean>();
+  for (const link of report.hosts.flatMap((host) => host.links)) {
+    up.set(link.name, up.get(link.name) === true || link.up);
+  }
+  return [...up].map(([name, isUp]) => ({ name, up: isUp }));
 }
 
 function hostOf(report: StatusReport, name: string): HostReport | undefined {

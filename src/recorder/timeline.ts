@@ -46,6 +46,8 @@ export type PhaseKind =
   | "release"
   | "resourceStarted"
   | "resourceStopped"
+  | "resourceOpened"
+  | "resourceClosed"
   | "address"
   | "running"
   | "stopped"
@@ -302,6 +304,8 @@ const steps: Readonly<Record<string, StepReader>> = {
   "failover/operationDone": (entry, open) => operationDoneStep(entry, open),
   "resources/resourceStarted": (entry) => resourceStep(entry, "started"),
   "resources/resourceStopped": (entry) => resourceStep(entry, "stopped"),
+  "resources/resourceOpened": (entry) => resourceStep(entry, "opened"),
+  "resources/resourceClosed": (entry) => resourceStep(entry, "closed"),
 };
 
 function readStep(entry: JournalEntry, open: OpenIncident | undefined): Step | undefined {
@@ -415,17 +419,25 @@ function operationDoneStep(entry: JournalEntry, open: OpenIncident | undefined):
   };
 }
 
-function resourceStep(entry: JournalEntry, done: "started" | "stopped"): Step {
+/** `opened` and `closed`: a server was let write, or was made read-only. */
+const resourcePhases = {
+  started: "resourceStarted",
+  stopped: "resourceStopped",
+  opened: "resourceOpened",
+  closed: "resourceClosed",
+} as const;
+type ResourceEnd = keyof typeof resourcePhases;
+
+function resourceStep(entry: JournalEntry, done: ResourceEnd): Step {
   const { data } = entry;
   const resource = textIn(data, "resource") ?? "a resource";
   const failed = fieldOf(data, "ok") === false;
   const detail = textIn(data, "detail") ?? "";
   const address = textIn(data, "kind") === "address" && done === "started" && !failed;
-  const plain = done === "started" ? "resourceStarted" : "resourceStopped";
   const outcome = failed ? `not ${done}: ${detail}` : address ? "is up" : done;
   const tookMs = numberIn(data, "tookMs");
   return {
-    kind: address ? "address" : plain,
+    kind: address ? "address" : resourcePhases[done],
     text: `${resource} ${outcome}`,
     ...(tookMs === undefined ? {} : { tookMs: round(tookMs) }),
   };
