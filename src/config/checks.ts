@@ -116,9 +116,9 @@ function checkPings(config: ClusterConfig, root: MapReader): void {
     seen.add(ping.name);
   }
   if (!config.failover.ipfail || config.pings.length > 0) return;
-  root.problem("BTN-CONFIG-PING", root.lineOf("failover"), {
+  root.advise("BTN-CONFIG-PING", root.lineOf("failover"), {
     message: "failover.ipfail is true, but there is no ping node",
-    consequence: "a host that lost its network would go on holding the service",
+    consequence: "ipfail does nothing: a host that lost its network goes on holding the service",
     fix: "add `ping: [{address: 192.168.0.1}]` with an address that both hosts reach",
   });
 }

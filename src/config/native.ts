@@ -16,7 +16,7 @@ import type {
 import { readAuth, readLinks } from "./native-links.ts";
 import { readGroups } from "./native-resources.ts";
 import { addressProblem, MapReader, type Source } from "./reader.ts";
-import { profileNames, profileTiming } from "./timing.ts";
+import { profileNames, profileTiming, type TimingFigures, timingOf } from "./timing.ts";
 import { readYaml } from "./yaml-tree.ts";
 
 /** A configuration with advice at most, or what forbids it. */
@@ -55,7 +55,7 @@ export function parseClusterYaml(
   const source: Source = { file, report };
   const config = readCluster(MapReader.of(tree, "", 1, source), options);
   if (report.refused) return { ok: false, findings: report.list() };
-  return { ok: true, config: forHost(config, options.self), findings: report.list() };
+  return { ok: true, config: configForHost(config, options.self), findings: report.list() };
 }
 
 function readCluster(root: MapReader, options: NativeOptions): ClusterConfig {
@@ -106,19 +106,16 @@ function readTiming(root: MapReader): Timing {
   const profile = profileTiming(root.choice("profile", profileNames) ?? "default");
   const timing = root.child("timing");
   const deadtimeMs = timing.duration("deadtime");
-  const own: Partial<Timing> = drop({
-    keepaliveMs: timing.duration("keepalive", 10),
+  const own: Partial<TimingFigures> = drop({
+    keepaliveMs: timing.duration("keepalive"),
     warntimeMs: timing.duration("warntime"),
     deadtimeMs,
     initdeadMs: timing.duration("initdead"),
     deadpingMs: timing.duration("deadping") ?? deadtimeMs,
   });
   timing.finish();
-  const merged = { ...profile, ...own };
-  const changed = Object.entries(own).some(
-    ([key, value]) => profile[key as keyof Timing] !== value,
-  );
-  return changed ? { ...merged, profile: "custom" } : merged;
+  const { profile: _, agentGraceMs: __, ...figures } = profile;
+  return timingOf({ ...figures, ...own });
 }
 
 /** The entries that are there. */
@@ -213,8 +210,8 @@ function readFailover(root: MapReader): FailoverConfig {
   return config;
 }
 
-/** On a host, peers are the other data hosts. */
-function forHost(config: ClusterConfig, self: string | undefined): ClusterConfig {
+/** The configuration as that host uses it: the peers of a link are the other data hosts. */
+export function configForHost(config: ClusterConfig, self: string | undefined): ClusterConfig {
   if (self === undefined) return config;
   const own = self.toLowerCase();
   const links = config.links.map((link) =>

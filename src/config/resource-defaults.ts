@@ -20,6 +20,20 @@ import {
 /** Where heartbeat looks for scripts (heartbeat.md 2.4). */
 export const classicSearchPath: readonly string[] = ["/etc/ha.d/resource.d", "/etc/init.d"];
 
+/**
+ * What every resource script is given (heartbeat.md 3.3), whatever else is set. `HA_CURHOST` and what
+ * a message carries are added when the script is run.
+ */
+export function scriptEnvironment(directory: string): Readonly<Record<string, string>> {
+  return {
+    HA_DIR: directory,
+    HA_FUNCS: `${directory}/shellfuncs`,
+    HA_DATEFMT: "%Y/%m/%d_%T\t",
+    HA_LOGD: "no",
+    OCF_ROOT: "/usr/lib/ocf",
+  };
+}
+
 type Written<
   Spec extends { readonly name: string; readonly policy: ResourcePolicy },
   Optional extends keyof Spec = never,
@@ -101,7 +115,12 @@ export function buildResource(draft: ResourceDraft, group: readonly ResourceDraf
         killAfterMs: draft.killAfterMs ?? Math.min(killAfterMs, common.policy.stopTimeoutMs),
       };
     case "classic-script":
-      return { ...draft, ...common, searchPath: draft.searchPath ?? classicSearchPath };
+      return {
+        ...draft,
+        ...common,
+        searchPath: draft.searchPath ?? classicSearchPath,
+        environment: { ...scriptEnvironment("/etc/ha.d"), ...draft.environment },
+      };
     case "ocf":
       return { ...draft, ...common, checkLevel: draft.checkLevel ?? 0 };
     case "address":

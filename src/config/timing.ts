@@ -26,6 +26,19 @@ export function profileTiming(profile: ProfileName): Timing {
   return { profile, keepaliveMs, warntimeMs, deadtimeMs, initdeadMs, deadpingMs, agentGraceMs };
 }
 
+/** The time constants by themselves; which profile they are follows from them. */
+export type TimingFigures = Omit<Timing, "profile" | "agentGraceMs">;
+
+/** A timing of these figures, named after the profile that has exactly the same ones. */
+export function timingOf(own: TimingFigures): Timing {
+  const keys = ["keepaliveMs", "warntimeMs", "deadtimeMs", "initdeadMs", "deadpingMs"] as const;
+  const profile = profileNames.find((name) => {
+    const figuresOf = profileTiming(name);
+    return keys.every((key) => figuresOf[key] === own[key]);
+  });
+  return { profile: profile ?? "custom", ...own, agentGraceMs };
+}
+
 /**
  * The address lease K in milliseconds: deadtime/3, shortened to `deadtime - 2*keepalive` where C2
  * asks for it; undefined: off, because what is left is under 100 ms.
