@@ -7,4 +7,5 @@ export {
   type SweptAddress,
   sweepLeftovers,
 } from "./address.shell.ts";
+export { createFilesystemAgent } from "./filesystem.shell.ts";
 export { GroupRunnerShell, type GroupRunnerShellOptions } from "./group-runner.shell.ts";

@@ -1,5 +1,6 @@
 /** The kernel's door. Loading it binds native functions: only shells import it. */
 export { delay, monotonicClock } from "./clock.ts";
+export { DIRECT_ALIGNMENT_BYTES, DirectFile } from "./direct-file.ts";
 export { SystemCallError } from "./ffi.ts";
 export { type Mount, type MountTable, mountAt, parseMountInfo } from "./mountinfo.ts";
 export {

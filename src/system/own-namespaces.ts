@@ -5,6 +5,7 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -88,6 +89,23 @@ export function cableToOtherHost(here: string, there: string): OtherHost {
   sh(`ip link add ${here} type veth peer name ${there} netns ${pid} && ip link set ${here} up`);
   inside(`ip link set lo up && ip link set ${there} up`);
   return { pid, sh: inside, [Symbol.dispose]: () => void child.kill("SIGKILL") };
+}
+
+/** A loop device on an image. */
+export interface LoopDevice extends Disposable {
+  /** Such as `/dev/loop7`. */
+  readonly path: string;
+}
+
+/**
+ * A new loop device on `image`, which goes by itself when this process and every mount of it have
+ * ended: it is marked so while it is held open here.
+ */
+export function loopDevice(image: string): LoopDevice {
+  const path = sh(`losetup --find --show ${image}`).trim();
+  const descriptor = openSync(path, "r");
+  sh(`losetup --detach ${path}`);
+  return { path, [Symbol.dispose]: () => closeSync(descriptor) };
 }
 
 function environment(url: string): NodeJS.ProcessEnv {
