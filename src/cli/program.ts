@@ -144,7 +144,10 @@ Exit codes: 0 done, 1 advice or a negative answer, 2 usage or refused configurat
 function report(error: unknown, argv: readonly string[]): number {
   if (error instanceof CommanderError) {
     // Help and version were printed by commander; so was a complaint about usage.
-    return error.exitCode === 0 ? exits.done : exits.usage;
+    if (error.exitCode === 0) return exits.done;
+    const message = error.message.replace(/^error: /, "");
+    if (argv.includes("--json")) printJsonLine({ error: { code: "BTN-CLI-USAGE", message } });
+    return exits.usage;
   }
   if (error instanceof BatonError) {
     if (argv.includes("--json")) printJsonLine({ error: error.toJSON() });
