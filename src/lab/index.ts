@@ -1,0 +1,9 @@
+export type { ClientTask } from "./client-main.ts";
+export { LabError, type LabExit } from "./errors.ts";
+export { type ClientResult, Lab, type LabOptions, type UpOptions } from "./lab.ts";
+export { labPackages } from "./packages.ts";
+export { labReasons } from "./reasons.ts";
+export type { LabProfile, LabState } from "./state.ts";
+export { type LabStatus, labStatus, statusText } from "./status.ts";
+export { dataHosts, type LinkName, labHosts, readAddress, writeAddress } from "./topology.ts";
+export { type AppendFigures, type AppendNote, judge, readNotes, type Verdict } from "./workload.ts";
