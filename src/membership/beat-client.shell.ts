@@ -117,7 +117,8 @@ export class BeatClient {
     clearInterval(this.#alive);
     if (lines === undefined) return;
     const deadline = after(monotonicClock.now(), limitMs);
-    await this.request({ kind: "end" });
+    // It may be gone before its answer is written: that is what was asked for.
+    await this.request({ kind: "end" }).catch(() => undefined);
     while (!lines.closed && monotonicClock.now() < deadline) await sleep(LOOK_EVERY_MS);
     this.#drop();
   }

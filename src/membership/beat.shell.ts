@@ -122,12 +122,14 @@ export class BeatProcess {
     return this.#ended.promise;
   }
 
+  /** For SIGTERM. Past the core, where every request is a sign of life of the agent. */
   end(): void {
-    this.#feed({ kind: "request", request: { kind: "end" } });
+    this.#ended.resolve();
   }
 
+  /** For SIGHUP, as the original does (heartbeat.md 12.2); past the core as well. */
   rereadKeys(): void {
-    this.#feed({ kind: "request", request: { kind: "rereadKeys" } });
+    void this.#rereadKeys();
   }
 
   async close(): Promise<void> {

@@ -5,17 +5,20 @@
 import { spawnSync } from "node:child_process";
 
 let count = 0;
+const standing = new Set<TestNetwork>();
+process.once("exit", () => {
+  for (const network of standing) network[Symbol.dispose]();
+});
 
 export class TestNetwork implements Disposable {
   /** Namespaces of host 157 and host 158. */
   readonly hosts: readonly [string, string];
-  readonly #atExit = (): void => this.#remove();
 
   /** @param devices each joins both hosts; the n-th (from 0) has the network 10.77.n.0/24 and fd77:n::/64 */
   constructor(devices: readonly string[] = ["eth0"]) {
     count += 1;
     this.hosts = [`btn-${process.pid}-${count}a`, `btn-${process.pid}-${count}b`];
-    process.once("exit", this.#atExit);
+    standing.add(this);
     for (const host of this.hosts) {
       ip(["netns", "add", host]);
       this.execute(host, ["ip", "link", "set", "lo", "up"]);
@@ -57,11 +60,7 @@ export class TestNetwork implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    process.off("exit", this.#atExit);
-    this.#remove();
-  }
-
-  #remove(): void {
+    if (!standing.delete(this)) return;
     for (const host of this.hosts) spawnSync("ip", ["netns", "delete", host], { stdio: "ignore" });
   }
 }
