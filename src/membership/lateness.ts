@@ -1,0 +1,46 @@
+/**
+ * Was this process run when it wanted to be? (R13) After a longer gap nothing that looks like
+ * silence of a peer is believed.
+ *
+ * The threshold is max(2 x keepalive, deadtime / 3): so even with the longest gap that goes
+ * unnoticed, a peer that is declared dead was really listened to, and silent, for two thirds of its
+ * deadtime; and a gap of one or two beats, as a busy machine makes them, raises no doubt.
+ */
+import { after, type Instant } from "../base/index.ts";
+
+/** Plain JSON: part of the snapshot. */
+export interface Lateness {
+  /** Last time that the core was stepped; null while nobody was to wake it. */
+  steppedAt: Instant | null;
+  /** End of the newest stall, so that the beat process telling of the same one says nothing new. */
+  resumedAt: Instant | null;
+}
+
+export const newLateness = (): Lateness => ({ steppedAt: null, resumedAt: null });
+
+/** Gap after which this host doubts itself, milliseconds. */
+export const doubtMs = (keepaliveMs: number, deadtimeMs: number): number =>
+  Math.max(2 * keepaliveMs, Math.floor(deadtimeMs / 3));
+
+/** Length of the gap that ends with this step, if it is one to doubt. Call it first in each step. */
+export function ownGap(state: Lateness, now: Instant, doubt: number): number | undefined {
+  const gapMs = state.steppedAt === null ? 0 : now - state.steppedAt;
+  state.steppedAt = now;
+  if (gapMs <= doubt) return undefined;
+  state.resumedAt = now;
+  return gapMs;
+}
+
+/** The same for a gap of the beat process; undefined if it is short, or the stall known already. */
+export function beatGap(
+  state: Lateness,
+  stall: { readonly at: Instant; readonly gapMs: number },
+  doubt: number,
+): number | undefined {
+  if (stall.gapMs <= doubt) return undefined;
+  const began = after(stall.at, -stall.gapMs);
+  const known = state.resumedAt !== null && began < state.resumedAt;
+  if (known) return undefined;
+  state.resumedAt = stall.at;
+  return stall.gapMs;
+}
