@@ -137,6 +137,7 @@ function readKey(
     return {
       verdict: {
         outcome: "refused",
+        code: "BTN-CONFIG-WEAK",
         reason: "crc is no authentication",
         consequence:
           "anybody on the network could forge heartbeats and stop the service, so the start is refused",

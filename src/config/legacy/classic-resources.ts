@@ -113,6 +113,7 @@ function convert(word: ResourceWord, options: ScriptOptions): Conversion {
       ...asScript,
       verdict: {
         outcome: "advice",
+        code: "BTN-CONFIG-SCRIPT",
         reason: `the script ${quote(word.script)} is not in ${where}`,
         consequence: "the group can not start on this host",
         fix: `install it there, executable, on both hosts`,

@@ -77,8 +77,8 @@ export function record(
         : "the service starts; this line has no other effect"),
     fix: verdict.fix,
   };
-  if (verdict.error === true) report.error(row.file, row.line, codes[verdict.outcome], text);
-  else report.advice(row.file, row.line, codes[verdict.outcome], text);
+  if (verdict.error === true) report.error(row.file, row.line, code, text);
+  else report.advice(row.file, row.line, code, text);
 }
 
 class HaCfReader {

@@ -35,7 +35,7 @@ export function importClassic(files: ClassicFiles, options: ImportOptions): Impo
     ...timingRows(classic.config.timing, timing, files.haCf?.file ?? "ha.cf"),
   ];
   const config = { ...classic.config, timing, links: nameLinks(classic.config, options) };
-  const yaml = writeClusterYaml(config, heading(files));
+  const yaml = writeClusterYaml(config, heading(files, config.links));
   const read = parseClusterYaml(yaml, "cluster.yaml", { insecure: options.insecure });
   const told = new Set(classic.findings.map((finding) => finding.code));
   report.take(
@@ -81,15 +81,21 @@ function timingRows(before: Timing, after: Timing, file: string): readonly Impor
   });
 }
 
-function heading(files: ClassicFiles): readonly string[] {
+function heading(files: ClassicFiles, links: readonly LinkConfig[]): readonly string[] {
   const names = [files.haCf, files.authkeys, files.haresources]
     .map((file) => file?.file ?? "")
     .join(", ");
+  const anonymous = links.some(
+    (link) => "peers" in link && link.peers.some((peer) => peer.host === undefined),
+  );
   return [
     `Made by \`baton import\` from ${names.replaceAll(/[^\u0020-\u007e]/gu, "?")}`,
     "Check it with: baton check cluster.yaml",
     "",
-    "The same file belongs on every host. Groups keep the name that a Heartbeat peer knows (classic_key).",
+    anonymous
+      ? "To use the same file on every host, replace `peers` under links by `addresses: {host: address, ...}`."
+      : "The same file belongs on every host.",
+    "Groups keep the name that a Heartbeat peer knows (classic_key).",
   ];
 }
 

@@ -1,4 +1,5 @@
 /** The table of an import: what became of each directive. Nothing is left out of it. */
+import type { ConfigReason } from "../reasons.ts";
 
 export type Outcome = "kept" | "changed" | "replaced" | "refused" | "advice";
 
@@ -22,6 +23,8 @@ export interface Verdict {
   readonly error?: boolean;
   /** What to do; required with `error`, and makes `changed` and `refused` a line of advice. */
   readonly fix?: string;
+  /** Reason code, where the usual one of the outcome does not fit. */
+  readonly code?: ConfigReason;
   /** Consequence, where the usual one does not fit. */
   readonly consequence?: string;
 }
