@@ -289,14 +289,13 @@ describe("beat processes", { skip: needsRoot }, () => {
     const path = join(host.settings.heartbeatDirectory, "hb_generation");
     equal(readFileSync(path, "latin1"), formatGeneration(generations[0] ?? 0));
     equal(readFileSync(join(host.settings.heartbeatDirectory, "hb_uuid")).length, 16);
-    t.diagnostic(`resident memory of a beat process: ${memory(client.pid)}`);
-
     const killed = client.pid ?? 0;
     process.kill(killed, "SIGKILL");
     await until("the loss is told", () => host.lost.length > 0);
     await until("another one is started", () => (client.pid ?? killed) !== killed);
     await until("it beats", () => (host.state?.sequence ?? 0) > 2);
     generations.push(host.state?.generation ?? 0);
+    t.diagnostic(`resident memory of a beat process: ${memory(client.pid)}`);
 
     // The real program ran meanwhile, as in a rolling replacement (heartbeat.md 16.1).
     await client.end();

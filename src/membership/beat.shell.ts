@@ -5,6 +5,7 @@
 import { randomInt } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { flushCompileCache } from "node:module";
 import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 import { BatonError, type Clock, unreachable } from "../base/index.ts";
@@ -41,6 +42,8 @@ const OOM_SCORE_ADJUST = "-900";
  */
 export async function runBeat(settings: BeatSettings, loadSecret: SecretLoader): Promise<void> {
   preferThisProcess();
+  // Now, because writing it later would hold up a beat; all that this process needs is loaded.
+  flushCompileCache();
   const beat = await BeatProcess.start(settings, loadSecret);
   const end = (): void => beat.end();
   const reread = (): void => beat.rereadKeys();

@@ -2,6 +2,8 @@
 import type { ReasonCatalogue } from "../base/index.ts";
 import { wireReasons } from "./wire/index.ts";
 
+export { beatReasons } from "./beat-reasons.ts";
+
 export const membershipReasons = {
   ...wireReasons,
   "BTN-BEAT-FIELDS": {
