@@ -69,15 +69,16 @@ function section(title: string, lines: readonly Line[]): readonly Line[] {
 
 function hostLines({ hosts, beat }: StatusReport): readonly Line[] {
   const rows = hosts.map((host) => {
-    const generation = host.generation === null ? "" : `generation ${host.generation}`;
+    const generation = host.generation === null ? "" : `gen ${host.generation}`;
     const heard = host.self ? `beat ${beat?.sequence ?? "-"}` : heardText(host);
-    return [`  ${host.name}`, hostState(host), program(host), generation, heard, linksText(host)];
+    // What matters least stands last: a long line is cut there.
+    return [`  ${host.name}`, hostState(host), linksText(host), heard, program(host), generation];
   });
   return columns(rows).map((text, index) => ({ text, look: hostLook(hosts[index]) }));
 }
 
 function hostState(host: HostReport): string {
-  if (host.self) return `this host, ${host.status ?? "starting"}`;
+  if (host.self) return `self, ${host.status ?? "starting"}`;
   return host.status === null ? host.verdict : `${host.verdict}, ${host.status}`;
 }
 
@@ -87,7 +88,7 @@ function program(host: HostReport): string {
 }
 
 function heardText({ silentMs }: HostReport): string {
-  return silentMs === null ? "never heard" : `heard ${duration(silentMs)} ago`;
+  return silentMs === null ? "never heard" : `${duration(silentMs)} ago`;
 }
 
 function linksText({ links }: HostReport): string {
@@ -128,9 +129,9 @@ function groupHead(group: GroupReport, self: string): readonly Line[] {
   const { holder, here, ownership, prefers, reason, detail } = group;
   const where = holder === null ? placeless(group) : `runs on ${holder}`;
   const local = holder === self || here === "stopped" ? "" : `, ${here} here`;
-  const proof = group.unproven ? ", taken over without proof" : "";
+  const proof = group.unproven ? "taken over without proof, " : "";
   const look = holder === null ? "bad" : "good";
-  const facts = `prefers ${prefers}, epoch ${ownership.epoch}${proof}`;
+  const facts = `${proof}prefers ${prefers}, epoch ${ownership.epoch}`;
   const why = [reason === "" ? "" : `[${reason}]`, detail].filter((part) => part !== "").join(" ");
   return [
     { text: `  ${group.group}  ${where}${local}  (${facts})`, look },
