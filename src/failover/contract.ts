@@ -153,7 +153,12 @@ export type FailoverEffect =
       /** The peer may be taking over: stop at once, kill early (R19). */
       readonly urgent: boolean;
     }
-  /** Durable first, then what follows (style P4). */
+  /**
+   * Durable first, then what follows (style P4). A barrier: nothing else of this or a later step is
+   * performed before the record is durable, except `release`, `decision`, `progress`, `probe` and
+   * `compare`. A release may so overtake an acquire that waits: whoever performs them drops an
+   * operation with a lower number than the newest one of its group.
+   */
   | {
       readonly kind: "persist";
       readonly record: FailoverRecord;

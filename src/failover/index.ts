@@ -12,3 +12,7 @@ export type {
   Ownership,
   Proof,
 } from "./contract.ts";
+export { Failover, type FailoverSnapshot } from "./failover.ts";
+export { failoverReasons } from "./reasons.ts";
+export type { ArbiterOptions, FailoverGroup, FailoverOptions } from "./state.ts";
+export type { RscStatus } from "./view.ts";
