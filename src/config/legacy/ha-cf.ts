@@ -68,6 +68,7 @@ export function record(
         : "BTN-IMPORT-REFUSED",
     advice: "BTN-IMPORT-CHANGED",
   };
+  const code = verdict.code ?? codes[verdict.outcome];
   const text = {
     message: row.directive === "" ? verdict.reason : `${row.directive}: ${verdict.reason}`,
     consequence:
