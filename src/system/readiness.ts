@@ -30,12 +30,17 @@ interface Watcher {
   scheduled: boolean;
 }
 
+/** libuv stops watching a descriptor that has an error; a moment later it is watched again. */
+const AFTER_ERROR_MS = 100;
+
 /** One native callback for all handles, kept for the life of the process: none can outlive it. */
 const polled = library.registerCallback(
   { arguments: ["pointer", "int32", "int32"], return: "void" },
-  (handle) => {
+  (handle, status) => {
     const watcher = watchers.get(handle as bigint);
-    if (watcher === undefined || watcher.scheduled) return;
+    if (watcher === undefined) return;
+    if ((status as number) < 0) setTimeout(() => watchAgain(handle as bigint), AFTER_ERROR_MS);
+    if (watcher.scheduled) return;
     watcher.scheduled = true;
     setImmediate(() => {
       watcher.scheduled = false;
@@ -51,6 +56,10 @@ const closed = library.registerCallback({ arguments: ["pointer"], return: "void"
   setImmediate(() => watcher?.onClosed());
 });
 const closing = new Map<bigint, Watcher>();
+
+function watchAgain(handle: bigint): void {
+  if (watchers.has(handle)) uv.uv_poll_start(handle, UV_READABLE, polled);
+}
 
 /**
  * Calls `onReadable` while `fd`, which must not block, has something to read (level-triggered), until the returned

@@ -1,6 +1,6 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { test } from "node:test";
-import { libc, SystemCallError } from "./ffi.ts";
+import { bindNative, libc, SystemCallError } from "./ffi.ts";
 import { watchReadable } from "./readiness.ts";
 import {
   AF_INET,
@@ -77,6 +77,42 @@ test("an exception of a watcher is an uncaught exception like any other, not a c
   } finally {
     for (const listener of listeners) process.on("uncaughtException", listener);
     await unwatch();
+    closeSocket(fd);
+  }
+});
+
+test("an error of a socket is told by the read, and the watch goes on", async () => {
+  const fd = openSocket(AF_INET, SOCK_DGRAM);
+  const peer = openSocket(AF_INET, SOCK_DGRAM);
+  bindSocket(fd, socketAddress("127.0.0.1", 0));
+  bindSocket(peer, socketAddress("127.0.0.1", 0));
+  const peerAddress = boundAddress(peer);
+  closeSocket(peer); // whoever sends there is told that nobody listens
+  const { connect } = bindNative({
+    connect: { arguments: ["int32", "pointer", "uint32"], return: "int32" },
+  });
+  equal(connect(fd, peerAddress, peerAddress.length), 0);
+  const refused = Promise.withResolvers<string>();
+  const arrived = Promise.withResolvers<string>();
+  const receiver = makeReceiver();
+  const unwatch = watchReadable(fd, () => {
+    try {
+      const length = receiveDatagram(fd, receiver);
+      if (length !== undefined) arrived.resolve(receiver.bytes.toString("latin1", 0, length));
+    } catch (error) {
+      refused.resolve((error as SystemCallError).code);
+    }
+  });
+  const again = openSocket(AF_INET, SOCK_DGRAM);
+  try {
+    sendDatagram(fd, Buffer.from("x"), peerAddress);
+    equal(await refused.promise, "ECONNREFUSED");
+    bindSocket(again, peerAddress);
+    sendDatagram(again, Buffer.from("beat"), boundAddress(fd));
+    equal(await arrived.promise, "beat");
+  } finally {
+    await unwatch();
+    closeSocket(again);
     closeSocket(fd);
   }
 });
