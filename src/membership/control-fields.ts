@@ -32,6 +32,8 @@ export interface Control {
 }
 
 const hex = (value: number): string => value.toString(16);
+/** Seconds since 1970, hex; never 0, which heartbeat refuses. */
+export const wireTime = (wallMs: number): string => hex(Math.max(1, Math.floor(wallMs / 1_000)));
 const text = (name: string, value: string): Field => ({ type: "string", name, value });
 const binary = (name: string, uuid: string): Field => ({
   type: "binary",
@@ -51,7 +53,7 @@ export function withControlFields(own: HeartbeatFields, control: Control): reado
   put(fields, binary("srcuuid", control.uuid));
   if (sequence !== undefined) put(fields, text("seq", hex(sequence)));
   put(fields, text("hg", hex(control.generation)));
-  put(fields, text("ts", hex(Math.floor(control.wallMs / 1_000))));
+  put(fields, text("ts", wireTime(control.wallMs)));
   if (loadAverage !== undefined) put(fields, text("ld", loadAverage));
   put(fields, text("ttl", String(control.ttl)));
   return fields;

@@ -88,7 +88,10 @@ export function judgeSilence(
   now: Instant,
 ): Judgement | undefined {
   const deadline = lifeDeadline(life, timing);
-  if (deadline === undefined || now < deadline) return undefined;
+  if (deadline === undefined || now < deadline) {
+    life.secondLook = false;
+    return undefined;
+  }
   const silentMs = now - silentSince(life);
   if (life.verdict === "alive" && !isDue(life, timing, now)) {
     life.verdict = "late";

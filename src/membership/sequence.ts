@@ -6,7 +6,7 @@
  *   none before       started   tracking starts here
  *   last + 1          next
  *   above last + 1    gap       the numbers between are missing, and asked for after a while
- *   far above         reset     too many are missing: tracking starts anew ("lost a lot of packets")
+ *   far above         reset     too many would be missing: tracking starts anew ("lost a lot")
  *   last              repeat    the other link, or a replay
  *   missing           filled
  *   other, below      old       taken before, or given up
@@ -70,13 +70,15 @@ export function take(state: SequenceState, sequence: number, context: TakeContex
   if (sequence === last + 1) return advance(state, sequence, "next");
   if (sequence === last) return "repeat";
   if (sequence < last) return fill(state, sequence, last - context.missingMax);
-  const missing = sequence - last - 1;
-  if (state.missing.length + missing > context.missingMax) {
-    return restartAt(state, sequence, "reset");
-  }
+  if (sequence - last - 1 > context.missingMax) return restartAt(state, sequence, "reset");
   for (let absent = last + 1; absent < sequence; absent++) {
     const dueAt = after(context.now, context.delayMs);
     state.missing.push({ sequence: absent, dueAt, attempts: 0 });
+  }
+  // What has left the window can not come any more: `dueRanges` gives it up.
+  for (const entry of state.missing) {
+    if (entry.sequence >= sequence - context.missingMax) break;
+    Object.assign(entry, { dueAt: context.now, attempts: rexmitAttemptsMax });
   }
   return advance(state, sequence, "gap");
 }

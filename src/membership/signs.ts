@@ -15,13 +15,16 @@ export interface Sign {
   seenAt: Instant | null;
   /** Null before the first sign; of a link that never was up heartbeat says nothing either. */
   up: boolean | null;
+  /** A tick found it silent for long enough; the next one decides, as for peers. */
+  secondLook: boolean;
 }
 
-export const newSign = (): Sign => ({ seenAt: null, up: null });
+export const newSign = (): Sign => ({ seenAt: null, up: null, secondLook: false });
 
 /** Takes a sign into account; true if it is up only now. */
 export function noteSign(sign: Sign, at: Instant): boolean {
   if (sign.seenAt === null || at > sign.seenAt) sign.seenAt = at;
+  sign.secondLook = false;
   const isNews = sign.up !== true;
   sign.up = true;
   return isNews;
@@ -39,9 +42,17 @@ export function signDeadline(
   return after(instant(Math.max(sign.seenAt ?? listenFrom, listenFrom)), limitMs);
 }
 
-/** Takes it down if its deadline has come; true if so. */
+/** Takes it down if a second tick finds its deadline past; true if so. */
 export function judgeSign(sign: Sign, deadline: Instant | undefined, now: Instant): boolean {
-  if (deadline === undefined || now < deadline) return false;
+  if (deadline === undefined || now < deadline) {
+    sign.secondLook = false;
+    return false;
+  }
+  if (!sign.secondLook) {
+    sign.secondLook = true;
+    return false;
+  }
+  sign.secondLook = false;
   sign.up = false;
   return true;
 }

@@ -3,7 +3,7 @@
  * complete signed message `t=NS_st st=ping`. We add our generation and a number of our own, so that
  * a reply counts once and a recorded one not at all; a ping node returns whatever it gets.
  */
-import { parseHex } from "./control-fields.ts";
+import { parseHex, wireTime } from "./control-fields.ts";
 import type { Ambient, TransportOptions } from "./transport-model.ts";
 import type { Refusal } from "./transport-receive.ts";
 import type { PingState, TransportState } from "./transport-state.ts";
@@ -23,7 +23,7 @@ export function newPing(ping: PingNode, state: TransportState, ambient: Ambient)
     src: ping.name,
     seq: state.pingSequence.toString(16),
     hg: (state.generation ?? 0).toString(16),
-    ts: Math.floor(ambient.wallMs / 1_000).toString(16),
+    ts: wireTime(ambient.wallMs),
   };
   return {
     fields: Object.entries(fields).map(([name, value]) => ({ type: "string", name, value })),
