@@ -12,10 +12,6 @@ import {
 } from "../lab/index.ts";
 import { print, printJson } from "./output.ts";
 
-interface Shared {
-  readonly lab: string;
-}
-
 const examples = `
 Examples:
   baton lab up --profile fast
@@ -27,13 +23,14 @@ Examples:
   baton lab down
 
 State is kept in $BATON_LAB_DIR (default /var/lib/baton-lab). Several labs run at once under
-different names (--lab NAME before or after the verb).`;
+different names: --lab NAME, before or after the verb.`;
 
 /** Adds the verb `lab` to the program. */
 export function registerLab(program: Command): void {
   const lab = program
     .command("lab")
     .description("the chapter's cluster on this machine")
+    .option("--lab <name>", "which lab (default: default)")
     .addHelpText("after", examples);
   addUpAndDown(lab);
   addStatus(lab);
@@ -48,10 +45,11 @@ function verb(parent: Command, usage: string, description: string): Command {
   return parent
     .command(usage)
     .description(description)
-    .addOption(new Option("--lab <name>", "which lab").default("default"));
+    .option("--lab <name>", "which lab (default: default)");
 }
 
-function open({ lab }: Shared): Lab {
+function open(command: Command): Lab {
+  const { lab } = command.optsWithGlobals<{ lab?: string }>();
   return new Lab({ lab, progress: (line) => process.stderr.write(`${line}\n`) });
 }
 
@@ -71,18 +69,19 @@ function addUpAndDown(parent: Command): void {
     .action(up);
   verb(parent, "down", "remove everything of the lab, also after an interrupted up")
     .addHelpText("after", "\nExample: baton lab down\n")
-    .action(async (options: Shared) => {
-      await open(options).down();
-      print(`lab ${options.lab} is down`);
+    .action(async (_: unknown, command: Command) => {
+      const lab = open(command);
+      await lab.down();
+      print(`lab ${lab.names.lab} is down`);
     });
 }
 
-interface UpArguments extends Shared {
+interface UpArguments {
   readonly profile: LabProfile;
   readonly storage: "shared" | "disk";
 }
 
-async function up(options: UpArguments): Promise<void> {
+async function up(options: UpArguments, command: Command): Promise<void> {
   if (options.storage === "disk") {
     throw new LabError(2, {
       code: "BTN-LAB-STORAGE",
@@ -94,12 +93,13 @@ async function up(options: UpArguments): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => interrupted.abort(new Error(`${signal} arrived`)));
   }
-  const built = await open(options).up({
+  const lab = open(command);
+  const built = await lab.up({
     profile: options.profile,
     agentCommand: process.env["BATON_LAB_AGENT_COMMAND"],
     signal: interrupted.signal,
   });
-  print(built ? `lab ${options.lab} is up` : `lab ${options.lab} was up already`);
+  print(`lab ${lab.names.lab} ${built ? "is up" : "was up already"}`);
 }
 
 function addStatus(parent: Command): void {
@@ -109,15 +109,15 @@ function addStatus(parent: Command): void {
       "after",
       "\nExits with 0 if the write address answers, else with 1.\nExample: baton lab status --json\n",
     )
-    .action(async (options: Shared & { json?: boolean }) => {
-      const status = await labStatus(open(options));
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const status = await labStatus(open(command));
       if (options.json === true) printJson(status);
       else print(statusText(status));
       if (!("answeredBy" in status.write)) process.exitCode = 1;
     });
 }
 
-interface SqlArguments extends Shared {
+interface SqlArguments {
   readonly read?: boolean;
   readonly timeout: number;
 }
@@ -128,7 +128,7 @@ function addSql(parent: Command): void {
     .option("--read", "on the read address instead of the write address")
     .option("--timeout <seconds>", "give up after this long in all", secondsOf, 10)
     .addHelpText("after", '\nExample: baton lab sql "SELECT @@hostname"\n')
-    .action(async (statement: string, options: SqlArguments) => {
+    .action(async (statement: string, options: SqlArguments, command: Command) => {
       if (options.read === true) {
         throw new LabError(5, {
           code: "BTN-LAB-NO-READ-ADDRESS",
@@ -136,7 +136,7 @@ function addSql(parent: Command): void {
           fix: "Leave out --read",
         });
       }
-      pass(await open(options).sql(statement, options.timeout * 1_000));
+      pass(await open(command).sql(statement, options.timeout * 1_000));
     });
 }
 
@@ -144,36 +144,35 @@ function addHosts(parent: Command): void {
   verb(parent, "exec", "run a command inside a host; exits with its status")
     .argument("<host>")
     .argument("<command...>", "after --")
-    .passThroughOptions()
     .addHelpText("after", "\nExample: baton lab exec dbm157 -- ip address\n")
-    .action(async (host: string, command: string[], options: Shared) => {
-      process.exitCode = await open(options).exec(host, command);
+    .action(async (host: string, words: string[], _: unknown, command: Command) => {
+      process.exitCode = await open(command).exec(host, words);
     });
   verb(parent, "crash", "power loss: what was not synced is gone")
     .argument("<host>")
     .addHelpText("after", "\nExample: baton lab crash dbm157\n")
-    .action(async (host: string, options: Shared) => {
-      await open(options).crash(host);
+    .action(async (host: string, _: unknown, command: Command) => {
+      await open(command).crash(host);
       print(`${host} has no power`);
     });
   verb(parent, "start", "power a host on; its agent starts by itself")
     .argument("<host>")
     .addHelpText("after", "\nExample: baton lab start dbm157\n")
-    .action(async (host: string, options: Shared) => {
-      await open(options).start(host);
+    .action(async (host: string, _: unknown, command: Command) => {
+      await open(command).start(host);
       print(`${host} is on`);
     });
   verb(parent, "pause", "freeze all processes of a host; returns at once, thaws by itself")
     .argument("<host>")
     .addArgument(new Argument("<seconds>").argParser(secondsOf))
     .addHelpText("after", "\nExample: baton lab pause dbm157 5\n")
-    .action(async (host: string, seconds: number, options: Shared) => {
-      await open(options).pause(host, seconds);
+    .action(async (host: string, seconds: number, _: unknown, command: Command) => {
+      await open(command).pause(host, seconds);
       print(`${host} is frozen for ${seconds} s`);
     });
 }
 
-interface CutArguments extends Shared {
+interface CutArguments {
   readonly link?: LinkName;
   readonly oneWay?: "in" | "out";
 }
@@ -189,20 +188,20 @@ function addCables(parent: Command): void {
       ]),
     )
     .addHelpText("after", "\nExample: baton lab cut dbm157 --link eth0 --one-way in\n")
-    .action(async (host: string, options: CutArguments) => {
-      await open(options).cut(host, { link: options.link, way: options.oneWay });
+    .action(async (host: string, options: CutArguments, command: Command) => {
+      await open(command).cut(host, { link: options.link, way: options.oneWay });
       print(`${host}: cut`);
     });
   verb(parent, "heal", "mend the cables of one host, or of all")
     .argument("[host]")
     .addHelpText("after", "\nExample: baton lab heal\n")
-    .action(async (host: string | undefined, options: Shared) => {
-      await open(options).heal(host);
+    .action(async (host: string | undefined, _: unknown, command: Command) => {
+      await open(command).heal(host);
       print(`${host ?? "all hosts"}: healed`);
     });
 }
 
-interface AppendArguments extends Shared {
+interface AppendArguments {
   readonly seconds: number;
   readonly out: string;
   readonly gap: number;
@@ -224,12 +223,12 @@ function addWorkload(parent: Command): void {
       2,
     )
     .addHelpText("after", "\nExample: baton lab workload append --seconds 30 --out notes\n")
-    .action(async (options: AppendArguments) => {
+    .action(async (options: AppendArguments, command: Command) => {
       const stop = new AbortController();
       for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
       const { seconds, out, gap, timeout } = options;
       const order = { seconds, out, gapMs: gap, timeoutMs: timeout * 1_000 };
-      pass(await open(options).append(order, stop.signal));
+      pass(await open(command).append(order, stop.signal));
     });
   verb(
     workload,
@@ -241,8 +240,8 @@ function addWorkload(parent: Command): void {
       "after",
       "\nExits with 1 if anything is lost, duplicated or phantom.\nExample: baton lab workload verify notes\n",
     )
-    .action(async (file: string, options: Shared) => {
-      pass(await open(options).verify(file));
+    .action(async (file: string, _: unknown, command: Command) => {
+      pass(await open(command).verify(file));
     });
 }
 

@@ -25,7 +25,7 @@ import {
 import { applyCuts, buildSwitch, darken, plugIn, unplug } from "./network.ts";
 import { requirePrograms, requireRoot } from "./packages.ts";
 import { cutPowerOfFilesystems, deviceNumbers, mountsBelow } from "./power.ts";
-import { isAlive, markedProcesses, signalProcess } from "./processes.ts";
+import { isAlive, markedProcesses, processFile, signalProcess } from "./processes.ts";
 import {
   type Cut,
   type HostState,
@@ -58,6 +58,7 @@ import {
 /** How long `up` waits for the first answer of the write address, beside the profile's initdead. */
 const serviceLimitMs = 60_000;
 const lockWaitMs = 15_000;
+const reapLimitMs = 5_000;
 
 export interface LabOptions {
   /** @default "default" */
@@ -252,6 +253,7 @@ export class Lab {
   }
 
   async #endProcesses(state: LabState | undefined): Promise<void> {
+    const ended = new Set<number>();
     for (let leftMs = 10_000; leftMs > 0; leftMs -= 20) {
       const found = [
         ...new Set([
@@ -260,8 +262,14 @@ export class Lab {
           ...hostProcesses(state),
         ]),
       ];
-      if (found.length === 0) return;
-      for (const pid of found) signalProcess(pid, "SIGKILL");
+      if (found.length === 0) {
+        await reaped(ended);
+        return;
+      }
+      for (const pid of found) {
+        ended.add(pid);
+        signalProcess(pid, "SIGKILL");
+      }
       this.#thawAll(state);
       await delay(20);
     }
@@ -560,6 +568,13 @@ export class Lab {
       },
     };
   }
+}
+
+/** The machine's init takes its orphans away when it gets to it: nothing to fail for, but worth a moment. */
+async function reaped(pids: ReadonlySet<number>): Promise<void> {
+  const left = (): boolean =>
+    [...pids].some((pid) => /^State:\s+Z/m.test(processFile(pid, "status")));
+  for (let leftMs = reapLimitMs; leftMs > 0 && left(); leftMs -= 20) await delay(20);
 }
 
 /** Init processes that the state file knows, should there be no cgroups to find them by. */

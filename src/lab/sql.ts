@@ -55,7 +55,7 @@ export class SqlConnection {
         driver.destroy();
         reject(
           new SqlFailure(
-            `Cannot connect to ${target.host}:${target.port}: no answer in ${timeoutMs} ms`,
+            `Cannot connect to ${target.host}:${target.port}: no answer in ${Math.round(timeoutMs)} ms`,
             { number: 0, sent: false },
           ),
         );
@@ -79,7 +79,9 @@ export class SqlConnection {
       const timer = setTimeout(() => {
         this.#connection.destroy();
         this.#broken = true;
-        reject(new SqlFailure(`No answer in ${timeoutMs} ms`, { number: 0, sent: true }));
+        reject(
+          new SqlFailure(`No answer in ${Math.round(timeoutMs)} ms`, { number: 0, sent: true }),
+        );
       }, timeoutMs);
       this.#connection.query(
         sql,
