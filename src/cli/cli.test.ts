@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -10,7 +10,7 @@ import { answerQuery } from "../agent/queries.ts";
 import { BatonError, type Clock, instant } from "../base/index.ts";
 import { Journal } from "../recorder/journal.shell.ts";
 import { type LineServer, serveLines } from "../system/lines.ts";
-import { loadReasons } from "./explain.ts";
+import { catalogueFiles, loadReasons } from "./explain.ts";
 import { report } from "./status-test-support.ts";
 
 const main = fileURLToPath(new URL("../main.ts", import.meta.url));
@@ -225,6 +225,14 @@ test("explain finds a code, suggests one, and lists all of them", async () => {
   match(missing.err, /Did you mean BTN-CLI-USAGE/);
   match((await baton(["explain", "--list"])).out, /^BTN-CONTROL-MALFORMED {2}/m);
   equal((await baton(["explain"])).code, 2);
+});
+
+test("explain knows the reason file of every room", () => {
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const files = readdirSync(root, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith("reasons.ts") && name !== "base/reasons.ts")
+    .map((name) => `../${name}`);
+  deepEqual([...catalogueFiles].sort(), files.sort());
 });
 
 test("no two rooms explain one code differently", async () => {

@@ -76,14 +76,16 @@ function unknownCode(code: string, index: ReasonIndex): CliError {
 }
 
 /** The catalogue files of all rooms: each exports one or more constants named `...Reasons`. */
-const catalogueFiles = [
+export const catalogueFiles: readonly string[] = [
   "../agent/control-reasons.ts",
   "../agent/reasons.ts",
   "../cli/reasons.ts",
   "../config/reasons.ts",
   "../failover/reasons.ts",
   "../lab/reasons.ts",
+  "../membership/beat-reasons.ts",
   "../membership/reasons.ts",
+  "../membership/wire/reasons.ts",
   "../recorder/reasons.ts",
   "../resources/reasons.ts",
   "../sim/reasons.ts",
@@ -97,15 +99,10 @@ export async function loadReasons(): Promise<ReasonIndex> {
 }
 
 async function loadCatalogues(file: string): Promise<readonly ReasonCatalogue[]> {
-  const url = new URL(file, import.meta.url);
-  let loaded: Readonly<Record<string, unknown>>;
-  try {
-    loaded = await import(url.href);
-  } catch (error) {
-    // A room without codes of its own has no such file; any other problem is one of ours.
-    if ((error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND") return [];
-    throw error;
-  }
+  // Not through the rooms' indexes: those load whole rooms, and a code is wanted at once.
+  const loaded: Readonly<Record<string, unknown>> = await import(
+    new URL(file, import.meta.url).href
+  );
   return Object.entries(loaded)
     .filter(([name]) => name.endsWith("Reasons"))
     .map(([, catalogue]) => catalogue as ReasonCatalogue);

@@ -23,11 +23,11 @@ interface Verb {
 const verbs: Readonly<Record<string, Verb>> = {
   lab: {
     summary: "the chapter's cluster on this machine",
-    load: () => loadFile("./lab.ts", "registerLab"),
+    load: async () => (await import("./lab.ts")).registerLab,
   },
   agent: {
     summary: "the daemon of this host",
-    load: () => loadFile("./agent.ts", "registerAgent"),
+    load: async () => (await import("./agent.ts")).registerAgent,
   },
   status: {
     summary: "the whole cluster as this host sees it",
@@ -63,19 +63,19 @@ const verbs: Readonly<Record<string, Verb>> = {
   },
   check: {
     summary: "check cluster.yaml or the classic files",
-    load: () => loadFile("./check.ts", "registerCheck"),
+    load: async () => (await import("./check.ts")).registerCheck,
   },
   import: {
     summary: "turn the classic files into cluster.yaml",
-    load: () => loadFile("./import.ts", "registerImport"),
+    load: async () => (await import("./import.ts")).registerImport,
   },
   sim: {
     summary: "schedules of faults against the real cores, by seed",
-    load: () => loadFile("./sim.ts", "registerSim"),
+    load: async () => (await import("./sim.ts")).registerSim,
   },
   beat: {
     summary: "the beat process; the agent starts it",
-    load: () => loadFile("./beat.ts", "registerBeat"),
+    load: async () => (await import("./beat.ts")).registerBeat,
     hidden: true,
   },
 };
@@ -157,11 +157,4 @@ function report(error: unknown, argv: readonly string[]): number {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`baton: unexpected error, please report it: ${text}\n`);
   return exits.failed;
-}
-
-async function loadFile(file: string, name: string): Promise<Register> {
-  const loaded: Readonly<Record<string, unknown>> = await import(
-    new URL(file, import.meta.url).href
-  );
-  return loaded[name] as Register;
 }

@@ -77,7 +77,7 @@ test("status says what is wrong: a dead host, a group nowhere, a failed resource
     "  switch mysql to dbm157, for 1.5 s: stopping",
     "",
     "groups",
-    "  mysql  runs NOWHERE, failed here  (taken over without proof, prefers dbm157,…",
+    "  mysql  runs NOWHERE, failed here  (taken over without proof, prefers dbm157, …",
     "      [BTN-FAILOVER-HOLDS] dbm157 owns it",
     "      server  mysqld  failed  port in use",
     "",

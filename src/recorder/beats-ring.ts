@@ -18,6 +18,7 @@ export const beatsKeptMs = 600_000;
 /** Most beats kept: 10 minutes of two hosts, two links and 50 ms keepalive, and some to spare. */
 export const beatsMax = 65_536;
 
+/** Beats by age: pushed at the end, forgotten at the front, taken once. */
 export class BeatsRing {
   #beats: Beat[] = [];
   /** Index of the oldest beat still kept; what is before it is given back now and then. */
