@@ -206,6 +206,22 @@ test("an incident under way is open", () => {
   ]);
 });
 
+test("a goodbye that asks for no decision is over at once", () => {
+  const left: Line = [500, "membership/verdict", { peer: "dbm157" }, { verdict: "left" }];
+  deepEqual(incidentsOf(journal([left])).map(head), [["left", "dbm157", "not-moved", 0]]);
+  const next = command(600, "a");
+  const [first, second] = incidentsOf(journal([left, next, commandDone(700, "a", "done")])).map(
+    head,
+  );
+  deepEqual(
+    [first, second],
+    [
+      ["left", "dbm157", "not-moved", 0],
+      ["command", "switch", "done", 100],
+    ],
+  );
+});
+
 test("lines of any form are passed over or told, never refused", () => {
   const odd = ["membership/verdict", "failover/operationDone", "failover/command", "x/y"].flatMap(
     (where, index) =>

@@ -215,6 +215,7 @@ class OpenIncident {
   /** This step belongs to something new: a new cause, a group that moves again, or much later. */
   isOverBefore(entry: JournalEntry, step: Step): boolean {
     if (this.idle && entry.monotonicMs - this.#lastMs > extendMs) return true;
+    if (step.cause === "command") return this.idle;
     if (!this.settled || step.cause === undefined) return false;
     return step.cause !== "move" || this.movedGroups.has(entry.group ?? "");
   }
@@ -242,7 +243,9 @@ class OpenIncident {
   }
 
   toIncident(how: "ended" | "interrupted" | "current"): Incident {
-    const over = how === "ended" || this.settled;
+    // A decision comes in the same turn as its cause: one still awaited at the end of the journal,
+    // with nothing under way, was not needed.
+    const over = how === "ended" || (how === "current" ? this.idle : this.settled);
     const unfinished = how === "interrupted" ? "interrupted" : "open";
     return {
       id: this.#first.wall.replaceAll(/[-:Z]/g, ""),
@@ -252,7 +255,7 @@ class OpenIncident {
       wall: this.#first.wall,
       causeAtMs: round(this.#first.monotonicMs - this.#zeroMs),
       outcome: over ? this.outcome : unfinished,
-      durationMs: over ? this.#endMs : round(this.#lastMs - this.#zeroMs),
+      durationMs: (over && this.#endMs) || round(this.#lastMs - this.#zeroMs),
       groups: [...this.#groups],
       reason: this.#reason,
       phases: [...this.#phases],
