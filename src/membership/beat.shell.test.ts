@@ -16,11 +16,10 @@ import { BEAT_SETTINGS_VERSION, type BeatSettings } from "./beat-settings.ts";
 import type { BeatEvent, BeatRequest, BeatState } from "./contract.ts";
 import { TestNetwork } from "./testing-network.shell.ts";
 
-const runner = fileURLToPath(new URL("./testing-beat.shell.ts", import.meta.url));
+const program = fileURLToPath(new URL("../main.ts", import.meta.url));
 const names = ["dbm157", "dbm158"] as const;
 const CONDITION_MAX_MS = 20_000;
 const needsRoot = process.getuid?.() === 0 ? false : "needs root: network namespaces";
-process.env["BATON_TEST_KEY"] = "HA_JACKBILLOW";
 
 const port = 694;
 const media: Readonly<Record<string, (own: number) => LinkConfig>> = {
@@ -58,6 +57,7 @@ function ucast(device: string, own: number, number = 0): LinkConfig {
 /** One host of the test: its beat process, through the client that the agent uses. */
 class Host implements AsyncDisposable {
   readonly settings: BeatSettings;
+  readonly keyFile: string;
   readonly #command: readonly string[];
   readonly #directory: string;
   readonly events: BeatEvent[] = [];
@@ -74,8 +74,10 @@ class Host implements AsyncDisposable {
     this.#directory = mkdtempSync(join(tmpdir(), "btn-beat-"));
     this.#command = [
       ...["ip", "netns", "exec", network.hosts[own]],
-      ...[process.execPath, "--disable-warning=ExperimentalWarning", runner],
+      ...[process.execPath, "--disable-warning=ExperimentalWarning", program, "beat"],
     ];
+    this.keyFile = join(this.#directory, "key");
+    writeFileSync(this.keyFile, "HA_JACKBILLOW\n", { mode: 0o600 });
     this.settings = {
       version: BEAT_SETTINGS_VERSION,
       host: names[own],
@@ -87,9 +89,7 @@ class Host implements AsyncDisposable {
       auth: {
         mode: "classic",
         sendIndex: 1,
-        keys: [
-          { index: 1, method: "sha1", secret: { kind: "environment", variable: "BATON_TEST_KEY" } },
-        ],
+        keys: [{ index: 1, method: "sha1", secret: { kind: "file", path: this.keyFile } }],
       },
       links,
       pings,
@@ -127,9 +127,9 @@ class Host implements AsyncDisposable {
 
   /** Another instance on the same directories; resolves with its exit status and output. */
   second(): Promise<{ readonly status: number | null; readonly output: string }> {
-    const [program = "", ...args] = this.#command;
+    const [start = "", ...args] = this.#command;
     const file = join(this.settings.runDirectory, "beat-settings.json");
-    const child: ChildProcess = spawn(program, [...args, "--settings", file]);
+    const child: ChildProcess = spawn(start, [...args, "--settings", file]);
     let output = "";
     child.stderr?.on("data", (chunk) => {
       output += String(chunk);
@@ -337,6 +337,30 @@ describe("beat processes", { skip: needsRoot }, () => {
       event.kind === "message" && event.fields["t"] === "ask_resources";
     await until("the message came", () => one.events.some(asked));
     equal(one.events.filter(asked).length, 1);
+  });
+
+  test("keys are read again while it beats; keys that can not be read change nothing", async () => {
+    const network = newNetwork();
+    await using one = new Host(network, 0, [ucast("eth0", 0)]);
+    await using other = new Host(network, 1, [ucast("eth0", 1)]);
+    const clients = await Promise.all([one.start(), other.start()]);
+    await until("they hear each other", () => heardOn(one, "eth0") > 0);
+    writeFileSync(one.keyFile, "");
+    await clients[0].request({ kind: "rereadKeys" });
+    const refused = (event: BeatEvent): boolean =>
+      event.kind === "refused" && event.reason === "BTN-BEAT-KEYS";
+    await until("it is reported", () => one.events.some(refused));
+    const keptAt = heardOn(other, "eth0");
+    await until("the old key is in use", () => heardOn(other, "eth0") > keptAt);
+    for (const [index, host] of [one, other].entries()) {
+      writeFileSync(host.keyFile, "another key\n");
+      await clients[index]?.request({ kind: "rereadKeys" });
+    }
+    await until("both have read", () => [one, other].every((host) => /read again/.test(host.log)));
+    const changedAt = Math.max(heardOn(one, "eth0"), heardOn(other, "eth0"));
+    await until("the new key is in use", () =>
+      [one, other].every((host) => heardOn(host, "eth0") > changedAt),
+    );
   });
 
   test("requests that make no sense are refused and change nothing", async () => {
