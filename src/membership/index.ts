@@ -1,3 +1,4 @@
+export { BEAT_SOCKET, type BeatPush, type BeatSettings, beatSettings } from "./beat-settings.ts";
 export type {
   BeatCounters,
   BeatEvent,
