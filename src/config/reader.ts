@@ -179,7 +179,7 @@ export class MapReader {
 
   texts(key: string): readonly string[] {
     return this.list(key).flatMap((item) => {
-      if (item.kind === "scalar" && item.value !== null && item.source !== "") return [item.source];
+      if (item.kind === "scalar" && item.value !== null) return [item.source];
       this.problem("BTN-CONFIG-VALUE", item.line, {
         message: `${this.#name(key)} holds an item that is not text`,
         consequence: ignored,
@@ -198,7 +198,9 @@ export class MapReader {
         child.wrong(name, "is not a usable name", "use letters, digits and _");
         continue;
       }
-      const value = child.text(name);
+      // An empty value is a value here: `NAME: ""`.
+      const tree = child.tree(name);
+      const value = tree?.kind === "scalar" && tree.value === "" ? "" : child.text(name);
       if (value !== undefined) table[name] = value;
     }
     return table;

@@ -22,6 +22,10 @@ export const configBytesMax = 1024 * 1024;
 const depthMax = 16;
 const valuesMax = 50_000;
 
+const opensValue: ReadonlySet<number> = new Set(
+  [..."\n,[]{}:-?\"'&*!%"].map((each) => each.charCodeAt(0)),
+);
+
 export type Tree = MapTree | ListTree | ScalarTree;
 export interface MapTree {
   readonly kind: "map";
@@ -96,11 +100,10 @@ function withinLimits(text: string, file: string, report: Report): boolean {
   // Each of these characters can open a value; far more than a cluster needs, cheap to count.
   let values = 0;
   for (let index = 0; index < text.length && values <= valuesMax; index++) {
-    const code = text.charCodeAt(index);
-    if (code === 0x0a || code === 0x2c || code === 0x5b || code === 0x7b || code === 0x3a) values++;
+    if (opensValue.has(text.charCodeAt(index))) values++;
   }
   if (values > valuesMax)
-    limit(report, file, undefined, `The file holds more than ${valuesMax} values`);
+    limit(report, file, undefined, `The file holds more than ${valuesMax} lines and marks`);
   return report.refused === before;
 }
 

@@ -193,7 +193,7 @@ class HaCfReader {
     );
     this.#compare(
       "deadping",
-      deadpingMs > 2 * keepaliveMs,
+      set("deadping") === undefined || deadpingMs > 2 * keepaliveMs,
       `deadping ${deadpingMs} ms is too small compared to keepalive ${keepaliveMs} ms`,
       "set deadping above 2 x keepalive",
     );

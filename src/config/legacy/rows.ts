@@ -42,7 +42,9 @@ export function joinVerdicts(verdicts: readonly Verdict[]): Verdict {
   }, undefined);
   if (gravest === undefined) return { outcome: "kept", reason: "" };
   const reasons = new Set(
-    verdicts.filter((each) => each.outcome === gravest.outcome).map((each) => each.reason),
+    verdicts
+      .filter((each) => each.outcome === gravest.outcome && each.error === gravest.error)
+      .map((each) => each.reason),
   );
   return { ...gravest, reason: [...reasons].slice(0, 4).join("; ") };
 }
