@@ -206,9 +206,8 @@ class Judgement {
 
   #ack(): Received {
     const acked = parseHex(stringField(this.#message, "ackseq"));
-    if (acked === undefined || acked > this.#context.state.sequence) {
-      return this.#refuse("BTN-BEAT-FIELDS", "NS_ackmsg of a number never sent", "malformed");
-    }
+    // Above ours: meant for our generation before this one, which acknowledgements do not name.
+    if (acked === undefined || acked > this.#context.state.sequence) return nothing;
     this.#peer.acked = Math.max(this.#peer.acked, acked);
     return nothing;
   }
