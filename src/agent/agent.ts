@@ -336,11 +336,12 @@ export class Agent {
     if (effect.kind !== "phase") return;
     const { resource, action, result, durationMs, detail } = effect;
     const kind = group.resources.find((spec) => spec.name === resource)?.kind ?? "unknown";
-    if (result !== "begun" && (action === "start" || action === "stop")) {
+    const name = phaseNames[action];
+    if (result !== "begun" && name !== undefined) {
       this.#journal.record({
         kind: "result",
         room: "resources",
-        name: action === "start" ? "resourceStarted" : "resourceStopped",
+        name,
         group: group.name,
         reason: null,
         data: { resource, kind, tookMs: durationMs, ok: result === "ok", detail },
@@ -400,6 +401,14 @@ export class Agent {
     await this.#record.close();
   }
 }
+
+/** What the timeline calls the end of an action; probes and monitors have no line. */
+const phaseNames: Readonly<Record<string, string>> = {
+  start: "resourceStarted",
+  stop: "resourceStopped",
+  activate: "resourceOpened",
+  deactivate: "resourceClosed",
+};
 
 /** Name of this boot: instants of another boot mean nothing. */
 function bootId(): string {

@@ -51,6 +51,8 @@ export class HostLoop {
   readonly #failover: Failover;
   readonly #world: HostWorld;
   readonly #queue: Job[] = [];
+  /** Newest operation carried out, by group. */
+  readonly #operations = new Map<string, number>();
   #draining = false;
   #cancel: () => void = () => undefined;
   #disposed = false;
@@ -149,10 +151,22 @@ export class HostLoop {
         this.#world.persist(record, () => this.#push({ for: "effects", effects: then }));
       } else if (effect.kind === "send") {
         this.#world.beat({ kind: "send", fields: effect.fields });
-      } else {
+      } else if (this.#isCurrent(effect)) {
         this.#world.perform(effect);
       }
     }
+  }
+
+  /**
+   * An acquire that waited for the disk may come after the release that replaced it, which waits for
+   * nothing: operations of a group are numbered, and an older one is not begun after a newer one.
+   */
+  #isCurrent(effect: WorldEffect): boolean {
+    if (effect.kind !== "acquire" && effect.kind !== "release") return true;
+    const newest = this.#operations.get(effect.group) ?? Number.NEGATIVE_INFINITY;
+    if (effect.operation < newest) return false;
+    this.#operations.set(effect.group, effect.operation);
+    return true;
   }
 
   #arm(): void {

@@ -1,6 +1,6 @@
 /** The control sockets of the agent: commands on `ctl.sock`, questions on both (reliability 9.2). */
 import { join } from "node:path";
-import { BatonError, unreachable } from "../base/index.ts";
+import { unreachable } from "../base/index.ts";
 import type { Command } from "../failover/index.ts";
 import { type LineConnection, type LineServer, serveLines } from "../system/lines.ts";
 import {
@@ -8,15 +8,14 @@ import {
   type CommandProgress,
   type CommandResult,
   type ControlCall,
+  controlSocketName,
+  observeOnlyError,
   parseControlCall,
   type StatusReport,
+  statusSocketName,
   type TimelinePlace,
 } from "./control.ts";
 import { answerQuery } from "./queries.ts";
-
-/** Names of the sockets in the run directory. */
-export const CONTROL_SOCKET = "ctl.sock";
-export const STATUS_SOCKET = "status.sock";
 
 /** What the sockets ask of the agent. */
 export interface ControlTarget {
@@ -43,8 +42,8 @@ export class ControlServer {
   static async open(target: ControlTarget): Promise<ControlServer> {
     const server = new ControlServer(target);
     for (const [name, mode] of [
-      [CONTROL_SOCKET, 0o660],
-      [STATUS_SOCKET, 0o660],
+      [controlSocketName, 0o660],
+      [statusSocketName, 0o660],
     ] as const) {
       server.#servers.push(
         await serveLines({
@@ -82,12 +81,8 @@ export class ControlServer {
     const parsed = parseControlCall(verb, args);
     if (!parsed.ok) throw parsed.error;
     const call = parsed.value;
-    if (authorityOf(call.verb) === "operate" && socket !== CONTROL_SOCKET) {
-      throw new BatonError({
-        code: "BTN-CONTROL-OBSERVE-ONLY",
-        message: `Cannot ${call.verb} on ${socket}: it answers questions only`,
-        fix: `Use ${join(this.#target.runDirectory, CONTROL_SOCKET)}`,
-      });
+    if (authorityOf(call.verb) === "operate" && socket !== controlSocketName) {
+      throw observeOnlyError(call.verb);
     }
     return await this.#serve(call, connection, progress);
   }

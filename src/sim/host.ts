@@ -65,6 +65,8 @@ export class SimHost {
   /** Power goes at the n-th durable write from now on. */
   #crashAt: { left: number; readonly when: "before" | "after" } | undefined;
   #stopped = false;
+  /** Since when no agent runs here, in simulated milliseconds; undefined while one does. */
+  agentAwaySince: number | undefined = 0;
 
   constructor(parts: HostParts) {
     this.parts = parts;
@@ -149,6 +151,7 @@ export class SimHost {
   startAgent(): void {
     if (!this.powered || this.agent.alive || this.#stopped) return;
     this.agent.start();
+    this.agentAwaySince = undefined;
     const clock = this.agent.clock();
     const failover = this.parts.makeFailover(this.durable.failover, clock.now());
     this.#failover = failover;
@@ -164,6 +167,7 @@ export class SimHost {
   killAgent(): void {
     if (!this.agent.alive) return;
     this.agent.kill();
+    this.agentAwaySince = this.parts.events.now;
     this.#loop?.dispose();
     this.#loop = undefined;
     this.#failover = undefined;

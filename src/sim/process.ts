@@ -9,6 +9,9 @@ import type { EventQueue } from "./event-queue.ts";
 /** Datagrams that a socket buffer of 212 KiB holds; the rest is dropped. */
 const BACKLOG_MAX = 500;
 
+/** No timer of a real process fires in the moment in which it is set. */
+const TIMER_GRAIN_MS = 0.1;
+
 /** One process; `generation` counts its starts, so that what an older one had armed is forgotten. */
 export class SimProcess {
   readonly #events: EventQueue;
@@ -73,7 +76,8 @@ export class SimProcess {
         const fire = (): void => {
           if (!cancelled && this.alive && this.generation === generation) wake();
         };
-        const cancel = this.#events.schedule(at + this.#bootedAt(), () => {
+        const due = Math.max(at + this.#bootedAt(), this.#events.now + TIMER_GRAIN_MS);
+        const cancel = this.#events.schedule(due, () => {
           if (this.paused) this.#lateTimers.push(fire);
           else fire();
         });

@@ -56,6 +56,7 @@ class World implements CheckedWorld {
   readonly #random: Prng;
   readonly #checkers: readonly Checker[] = allCheckers();
   readonly #violations: Violation[] = [];
+  readonly #firstSent = new Map<string, number>();
   #commands = 0;
   #apartSince: number | undefined;
 
@@ -120,11 +121,13 @@ class World implements CheckedWorld {
         claimed: group === "database",
         resources: group === "database" ? 4 : 1,
       })),
-      transmit: (bytes) =>
+      transmit: (bytes) => {
+        const statusSentAt = this.#statusSentAt(bytes);
         this.network.send({ from: name, bytes }, peer, (link, at, copy) => {
           const to = this.hosts.find((host) => host.name === peer);
-          this.#events.schedule(at, () => this.#arrive(name, to, link, copy));
-        }),
+          this.#events.schedule(at, () => this.#arrive(name, to, link, copy, statusSentAt));
+        });
+      },
       transportOptions: (seed) => this.#transportOptions(name, peer, pings, seed),
       makeMembership: (now) =>
         new Membership(
@@ -180,10 +183,29 @@ class World implements CheckedWorld {
     };
   }
 
-  #arrive(from: string, to: SimHost | undefined, link: string, bytes: Uint8Array): void {
+  #arrive(
+    from: string,
+    to: SimHost | undefined,
+    link: string,
+    bytes: Uint8Array,
+    statusSentAt: number | undefined,
+  ): void {
     if (to === undefined || !to.powered || !to.beat.alive) return;
-    for (const checker of this.#checkers) checker.heard?.(this, from, to.name);
+    if (statusSentAt !== undefined) {
+      for (const checker of this.#checkers) checker.heard?.(this, from, to.name, statusSentAt);
+    }
     to.receive(link, this.nowMs, bytes);
+  }
+
+  /** When a status was first sent; undefined for other messages. A retransmission is no sign of life. */
+  #statusSentAt(bytes: Uint8Array): number | undefined {
+    const text = String.fromCharCode(...bytes);
+    if (!text.includes("t=status,")) return undefined;
+    const digest = text.slice(-40);
+    const first = this.#firstSent.get(digest);
+    if (first !== undefined) return first;
+    this.#firstSent.set(digest, this.nowMs);
+    return this.nowMs;
   }
 
   #apply(fault: Fault): void {
@@ -302,7 +324,9 @@ class World implements CheckedWorld {
       one === undefined ||
       other === undefined ||
       !this.network.connected(one.name, other.name) ||
-      !this.network.connected(other.name, one.name);
+      !this.network.connected(other.name, one.name) ||
+      // A side whose agent is away can not tell what it holds.
+      this.hosts.some((host) => host.powered && !host.agent.alive);
     if (!apart) this.#apartSince = undefined;
     else this.#apartSince ??= this.nowMs;
     if (this.#apartSince !== undefined && this.nowMs - this.#apartSince > timing.deadtimeMs / 2) {
