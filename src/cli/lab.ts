@@ -3,6 +3,7 @@ import { Argument, type Command, InvalidArgumentError, Option } from "commander"
 import type { LinkName } from "../lab/index.ts";
 import {
   type ClientResult,
+  drill,
   Lab,
   LabError,
   type LabProfile,
@@ -38,6 +39,7 @@ export function registerLab(program: Command): void {
   addHosts(lab);
   addCables(lab);
   addWorkload(lab);
+  addDrill(lab);
 }
 
 /** A subverb with the option that all have. */
@@ -242,6 +244,27 @@ function addWorkload(parent: Command): void {
     )
     .action(async (file: string, _: unknown, command: Command) => {
       pass(await open(command).verify(file));
+    });
+}
+
+function addDrill(parent: Command): void {
+  verb(parent, "drill", "rehearse: power loss, return, and a switch there and back, under load")
+    .option("--json", "stable JSON")
+    .addHelpText(
+      "after",
+      "\nExits with 1 if an acknowledged insert was lost.\nExample: baton lab up && baton lab drill\n",
+    )
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const report = await drill(open(command), (line) => process.stderr.write(`${line}\n`));
+      const { figures, verdict, passed } = report;
+      if (options.json === true) printJson(report);
+      else {
+        print(
+          `${figures.ok} inserts acknowledged, longest pause ${figures.longestGapMs} ms; ` +
+            `lost ${verdict.lost.length}, duplicated ${verdict.duplicated.length}, phantom ${verdict.phantom.length}`,
+        );
+      }
+      if (!passed) process.exitCode = 1;
     });
 }
 

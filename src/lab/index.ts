@@ -1,4 +1,5 @@
 export type { ClientTask } from "./client-main.ts";
+export { type DrillReport, drill } from "./drill.ts";
 export { LabError, type LabExit } from "./errors.ts";
 export { type ClientResult, Lab, type LabOptions, type UpOptions } from "./lab.ts";
 export { labPackages } from "./packages.ts";

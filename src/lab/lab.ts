@@ -55,8 +55,10 @@ import {
   writeAddress,
 } from "./topology.ts";
 
-/** How long `up` waits for the first answer of the write address, beside the profile's initdead. */
+/** How long `up` waits for the first answer of the write address: twice the longest initdead. */
 const serviceLimitMs = 60_000;
+/** And of a lab that was up already. */
+const checkLimitMs = 3_000;
 const lockWaitMs = 15_000;
 const reapLimitMs = 5_000;
 
@@ -116,7 +118,7 @@ export class Lab {
     using lock = await this.#lock("up");
     const command = agentCommand ?? `exec baton agent --config ${paths.clusterConfig}`;
     const existing = this.state();
-    if (existing?.phase === "up") return this.#alreadyUp(existing, { profile, command });
+    if (existing?.phase === "up") return await this.#alreadyUp(existing, { profile, command });
     if (existing !== undefined || this.#leftovers().length > 0) {
       this.#progress("an earlier lab was not finished, or not taken down: clearing it away");
       await this.#clear();
@@ -136,12 +138,25 @@ export class Lab {
     return true;
   }
 
-  #alreadyUp(state: LabState, asked: { profile: LabProfile; command: string }): false {
-    if (state.profile === asked.profile && state.agentCommand === asked.command) return false;
+  async #alreadyUp(
+    state: LabState,
+    asked: { profile: LabProfile; command: string },
+  ): Promise<false> {
+    if (state.profile !== asked.profile || state.agentCommand !== asked.command) {
+      throw new LabError(1, {
+        code: "BTN-LAB-OTHER-SHAPE",
+        message: `Lab ${this.names.lab} is up already, with profile ${state.profile}`,
+        fix: "Run `baton lab down` first, or use another name with --lab NAME",
+      });
+    }
+    if (asked.command === "") return false;
+    const task = { verb: "wait", sql: "SELECT 1", timeoutMs: checkLimitMs } as const;
+    const answer = await this.client(task);
+    if (answer.code === 0) return false;
     throw new LabError(1, {
-      code: "BTN-LAB-OTHER-SHAPE",
-      message: `Lab ${this.names.lab} is up already, with profile ${state.profile}`,
-      fix: "Run `baton lab down` first, or use another name with --lab NAME",
+      code: "BTN-LAB-NO-SERVICE",
+      message: `Lab ${this.names.lab} is up already, but ${writeAddress} does not answer: ${answer.stderr.trim()}`,
+      fix: "Look at `baton lab status`; `baton lab down` and `up` build it anew",
     });
   }
 

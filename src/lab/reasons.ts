@@ -73,6 +73,12 @@ export const labReasons = {
     action:
       "Look at `baton lab status` and `baton lab exec dbm157 -- cat /var/log/baton/agent.out`.",
   },
+  "BTN-LAB-DRILL": {
+    title: "A drill did not come to its end",
+    meaning:
+      "A step of it did not happen within a minute; the lab was left so that it can be looked at.",
+    action: "Look at `baton lab status`, and at `baton timeline` on the hosts.",
+  },
   "BTN-LAB-INTERRUPTED": {
     title: "The command was interrupted",
     meaning: "What an interrupted `up` had built was taken down again.",
