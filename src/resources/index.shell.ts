@@ -9,3 +9,5 @@ export {
 } from "./address.shell.ts";
 export { createFilesystemAgent } from "./filesystem.shell.ts";
 export { GroupRunnerShell, type GroupRunnerShellOptions } from "./group-runner.shell.ts";
+export { createMysqldAgent, type MysqldAgent } from "./mysqld.shell.ts";
+export { createLsbAgent, createOcfAgent, createScriptAgent } from "./script-agents.shell.ts";

@@ -9,9 +9,11 @@ import { type Connection, createConnection } from "mysql2/promise";
 import { monotonicClock, run } from "../system/index.ts";
 import type { ResourceNotice } from "./agent.ts";
 import { conformance, testContext } from "./conformance.test-support.ts";
+import { GroupRunnerShell } from "./group-runner.shell.ts";
 import { createMysqldAgent } from "./mysqld.shell.ts";
 import { findServers, type ServerProcess } from "./mysqld-process.shell.ts";
 import { testPolicy } from "./runner.test-support.ts";
+import type { RunnerEffect } from "./runner-contract.ts";
 import type { MysqldSpec } from "./spec.ts";
 
 const skip =
@@ -378,7 +380,8 @@ test("a password file that others may read is refused; a right one opens the ser
 
 test("the server outlives the process that started it", { skip }, async () => {
   const script = `
-    import { createMysqldAgent } from ${JSON.stringify(new URL("./mysqld.shell.ts", import.meta.url).href)};
+    import { GroupRunnerShell } from "./group-runner.shell.ts";
+import { createMysqldAgent } from ${JSON.stringify(new URL("./mysqld.shell.ts", import.meta.url).href)};
     import { monotonicClock } from ${JSON.stringify(new URL("../system/index.ts", import.meta.url).href)};
     const agent = createMysqldAgent(${JSON.stringify(spec())}, { group: "db", host: "x", clock: monotonicClock,
       timing: { keepaliveMs: 200, deadtimeMs: 1200 }, notify() {} });
@@ -395,4 +398,71 @@ test("the server outlives the process that started it", { skip }, async () => {
   deepEqual(await theServer(), server, "adopted, not started again");
   await agent.stop(testContext());
   agent.dispose();
+});
+
+test("a slow recovery is waited for as long as it makes progress, and given up when it makes none (T4)", {
+  skip,
+}, async () => {
+  const binary = join(directory, "mariadbd");
+  const noted = "[Note] InnoDB: To recover: $pages pages";
+  await writeFile(
+    binary,
+    `#!/bin/sh\nfor pages in 9 8 7 6 5 4 3 2 1; do echo "${noted}" >&2; sleep 0.2; done\nwhile :; do sleep 0.2; done\n`,
+    { mode: 0o755 },
+  );
+  const agent = agentOf({ binary, recoveryStallMs: 1_000 });
+  const lines: string[] = [];
+  const result = await agent.start(testContext({ progress: (line) => lines.push(line) }));
+  deepEqual(
+    [!result.ok && result.reason, lines.length, lines.at(-1)],
+    ["BTN-MYSQLD-STALLED", 9, "crash recovery: To recover: 1 pages"],
+  );
+  await until(async () => (await findServers(spec())).length === 0);
+  equal(said().includes("BTN-MYSQLD-RECOVERING"), true);
+  agent.dispose();
+});
+
+test("in a group, a killed server is started again and opened; a release leaves nothing", {
+  skip,
+}, async () => {
+  const policy = {
+    ...testPolicy,
+    monitorIntervalMs: 50,
+    startTimeoutMs: 30_000,
+    stopTimeoutMs: 30_000,
+  };
+  const effects: RunnerEffect[] = [];
+  const agent = agentOf({ policy });
+  const runner = new GroupRunnerShell({
+    group: { name: "db", prefers: "dbm157", resources: [agent.spec], classicKey: undefined },
+    agents: [agent],
+    clock: monotonicClock,
+    onEffect: (effect) => effects.push(effect),
+  });
+  const phases = (): readonly string[] =>
+    effects.flatMap((one) =>
+      one.kind === "phase" && one.result !== "begun" ? [`${one.action} ${one.result}`] : [],
+    );
+  const outcomes = (): readonly unknown[] =>
+    effects.flatMap((one) => (one.kind === "done" ? [one.outcome] : []));
+  runner.acquire(1, 1);
+  await until(() => Promise.resolve(outcomes().length === 1));
+  process.kill((await theServer()).pid, "SIGKILL");
+  await until(() => Promise.resolve(phases().length === 4));
+  const client = await connect();
+  equal(await scalar(client, "SELECT @@global.read_only"), 0);
+  client.destroy();
+  runner.release(2, false);
+  await until(() => Promise.resolve(outcomes().length === 2));
+  deepEqual(outcomes(), [{ result: "done" }, { result: "done" }]);
+  deepEqual(phases(), [
+    "start ok",
+    "activate ok",
+    "start ok",
+    "activate ok",
+    "deactivate ok",
+    "stop ok",
+  ]);
+  deepEqual(await findServers(spec()), []);
+  runner.dispose();
 });
