@@ -1,6 +1,6 @@
 /**
- * The lab as its verbs see it. Each method that changes something holds the lock, and writes the state
- * file before each thing it makes.
+ * The lab as its verbs see it. Each method that changes something holds the lock, and keeps the state file
+ * abreast of what exists.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
@@ -370,7 +370,7 @@ export class Lab {
     this.#setHost(host.name, { power: "on", init: booted.init, loops });
     const switchPid = this.#switchPid();
     await plugIn(names, { host, hostPid: booted.init.pid, switchPid });
-    await this.#applyCuts();
+    await this.#applyCuts(host);
     booted.go();
   }
 
@@ -517,10 +517,14 @@ export class Lab {
     });
   }
 
-  async #applyCuts(): Promise<void> {
+  /** Of one host, or of all that have power. */
+  async #applyCuts(only?: LabHost): Promise<void> {
     const { cuts, hosts } = this.#require();
-    const powered = Object.keys(hosts).filter((name) => isAlive(hosts[name]?.init));
-    await applyCuts(this.names, this.#switchPid(), { cuts, powered });
+    const powered = labHosts.filter(({ name }) => isAlive(hosts[name]?.init));
+    const switchPid = this.#switchPid();
+    for (const host of only === undefined ? powered : [only]) {
+      await applyCuts(this.names, switchPid, { host, cuts });
+    }
   }
 
   #known(name: string): LabHost {

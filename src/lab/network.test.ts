@@ -6,19 +6,26 @@ import { numbersOf, parseMountInfo } from "./power.ts";
 
 test("a one-way cut drops where the switch's port hears or speaks; others are no rule", () => {
   equal(
-    cutRules([
+    cutRules("dbm157", [
       { port: "dbm157.0", cut: "in" },
       { port: "dbm157.1", cut: "out" },
-      { port: "dbm158.0", cut: "both" },
-      { port: "dbm158.1", cut: undefined },
+      { port: "dbm157.2", cut: "both" },
+      { port: "dbm157.3", cut: undefined },
     ]),
-    `table netdev lab
-delete table netdev lab
-table netdev lab {
+    `table netdev dbm157
+delete table netdev dbm157
+table netdev dbm157 {
 chain cut0 { type filter hook egress device "dbm157.0" priority 0; policy drop; }
 chain cut1 { type filter hook ingress device "dbm157.1" priority 0; policy drop; }
 }
 `,
+  );
+});
+
+test("a host without one-way cuts has no table", () => {
+  equal(
+    cutRules("dbm157", [{ port: "dbm157.0", cut: "both" }]),
+    "table netdev dbm157\ndelete table netdev dbm157\n",
   );
 });
 

@@ -10,7 +10,6 @@ import {
   bridgeOf,
   type LabHost,
   type LinkName,
-  labHosts,
   macOf,
   networks,
   pingAddress,
@@ -92,19 +91,18 @@ export async function unplug(names: LabNames, switchPid: number, host: LabHost):
 }
 
 /**
- * Makes the switch's ports as `cuts` says, `powered` being the hosts that have ports. A cable cut both
- * ways has no carrier; a one-way cut keeps it, and is a rule on the port.
+ * Makes the switch's ports of a powered host as `cuts` says. A cable cut both ways has no carrier; a
+ * one-way cut keeps it, and is a rule on the port. Hosts are apart, so that several may be plugged in at once.
  */
 export async function applyCuts(
   names: LabNames,
   switchPid: number,
-  { cuts, powered }: { cuts: Readonly<Record<string, Cut>>; powered: readonly string[] },
+  { host, cuts }: { host: LabHost; cuts: Readonly<Record<string, Cut>> },
 ): Promise<void> {
-  const ports = labHosts
-    .filter(({ name }) => powered.includes(name))
-    .flatMap((host) =>
-      host.links.map((link) => ({ port: portOf(host, link), cut: cuts[`${host.name}.${link}`] })),
-    );
+  const ports = host.links.map((link) => ({
+    port: portOf(host, link),
+    cut: cuts[`${host.name}.${link}`],
+  }));
   await ipBatch(
     names,
     switchPid,
@@ -112,12 +110,13 @@ export async function applyCuts(
   );
   await run("nsenter", ["--target", `${switchPid}`, "--net", "--", "nft", "-f", "-"], {
     names,
-    input: cutRules(ports),
+    input: cutRules(host.name, ports),
   });
 }
 
-/** The rules as one transaction: they replace those that were there. */
+/** The rules of one host as one transaction: they replace those that were there. */
 export function cutRules(
+  host: string,
   ports: readonly { readonly port: string; readonly cut: Cut | undefined }[],
 ): string {
   // What the host sends enters the switch at its port; what it hears leaves there.
@@ -128,7 +127,9 @@ export function cutRules(
         ]
       : [],
   );
-  return `table netdev lab\ndelete table netdev lab\ntable netdev lab {\n${chains.join("\n")}\n}\n`;
+  const table = `table netdev ${host}`;
+  const anew = chains.length === 0 ? "" : `${table} {\n${chains.join("\n")}\n}\n`;
+  return `${table}\ndelete ${table}\n${anew}`;
 }
 
 /** The addresses that a host has now, without those of its loopback and link-local ones. */

@@ -1,7 +1,7 @@
 /**
- * What a lab consists of at this moment. Each thing is written down before it is made, in one atomic
- * step, so that after a kill at any point `down` knows what to look for. `down` looks by name as well:
- * with a lost state file it still finds everything.
+ * What a lab consists of at this moment, replaced in one atomic step. What a step is about to make is written
+ * down before it; numbers that exist only afterwards (a process, a loop device) follow at once. A kill
+ * between the two loses nothing, as `down` looks by name: cgroup, image behind a device, mark in the environment.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
