@@ -11,3 +11,4 @@ export { createFilesystemAgent } from "./filesystem.shell.ts";
 export { GroupRunnerShell, type GroupRunnerShellOptions } from "./group-runner.shell.ts";
 export { createMysqldAgent, type MysqldAgent } from "./mysqld.shell.ts";
 export { createLsbAgent, createOcfAgent, createScriptAgent } from "./script-agents.shell.ts";
+export { createSharedDiskAgent, type SharedDiskAgent } from "./shared-disk.shell.ts";

@@ -377,6 +377,17 @@ export const resourcesReasons = {
     meaning: "Another host may now take the disk over.",
     action: "Look at the disk and at the load of this host.",
   },
+  "BTN-CLAIM-OVERWRITTEN": {
+    title: "The claim held here was overwritten by an older one, or wiped, and was written again",
+    meaning: "A host that was replaced woke up and wrote once more, or someone touched the device.",
+    action: "Look at the other host: it must have stopped the group by itself.",
+  },
+  "BTN-CLAIM-NOT-RELEASED": {
+    title: "The claim could not be marked as released",
+    meaning:
+      "It is no longer renewed; another host takes over once it has stood still for deadtime.",
+    action: "Look at the claim device named in the detail.",
+  },
   "BTN-CLAIM-DISK-ERROR": {
     title: "The claim device could not be read or written",
     meaning: "Who holds the shared disk is unknown, which is never taken for free.",

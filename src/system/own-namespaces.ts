@@ -25,7 +25,7 @@ export function inOwnNamespaces(url: string, define: () => void): void {
     return;
   }
   const skip = isRoot ? false : "needs root: network and mount namespaces";
-  test("in namespaces of its own", { skip, timeout: LIMIT_MS }, async () => {
+  test("in namespaces of its own", { skip, timeout: LIMIT_MS }, async ({ signal }) => {
     const inside = ["--disable-warning=ExperimentalWarning", "--test-reporter=tap"];
     // --mount-proc: the PID namespace's own /proc; --kill-child: everything ends with this test.
     const child = spawn(
@@ -39,7 +39,13 @@ export function inOwnNamespaces(url: string, define: () => void): void {
         "--mount-proc",
         process.execPath,
       ].concat(inside, fileURLToPath(url)),
-      { env: environment(url), stdio: ["ignore", "pipe", "pipe"] },
+      {
+        env: environment(url),
+        stdio: ["ignore", "pipe", "pipe"],
+        // A test that takes too long ends with everything it started.
+        signal,
+        killSignal: "SIGKILL",
+      },
     );
     const output: Buffer[] = [];
     for (const stream of [child.stdout, child.stderr]) {
