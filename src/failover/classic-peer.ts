@@ -177,6 +177,7 @@ function replacePeer(turn: Turn): void {
   if (took.length === 0) return;
   classic.phase = "stable";
   classic.timerAt = null;
+  classic.reportLocal = false;
   turn.note(
     "BTN-FAILOVER-RESOURCES-FROM-PEER",
     `${took.join(" and ")} groups of ${turn.peer.host}`,

@@ -150,7 +150,8 @@ function startTakeover(turn: Turn, id: string, scope: MoveScope, peerIsDead: boo
       finish(turn, id, "refused", "BTN-FAILOVER-PEER-IS-ALIVE", peer.host);
       return;
     }
-    if (peer.verdict === "unsure") {
+    // Before initdead silence says nothing yet, whatever a person believes.
+    if (peer.verdict === "unsure" || peer.verdict === "unheard") {
       finish(turn, id, "refused", "BTN-FAILOVER-PEER-UNSURE");
       return;
     }

@@ -36,12 +36,13 @@ import {
   resourceFailed,
 } from "./group.ts";
 import { advanceClassicIpfail, heardIpfail, judgeIpfail, pingChanged } from "./ipfail.ts";
-import { askProofs, proofDeadlines } from "./ownership.ts";
+import { askProofs, isAlive, proofDeadlines } from "./ownership.ts";
 import { judgeSafety, newQuestion, safetyDeadlines, stalled } from "./safety.ts";
 import {
   copyOf,
   type FailoverOptions,
   initialState,
+  later,
   newClassic,
   type State,
   Turn,
@@ -187,11 +188,14 @@ function takeVerdict(turn: Turn, verdict: Verdict): void {
   if (verdict === "alive" || verdict === "late") {
     for (const { name } of turn.options.groups) turn.run(name).forced = false;
     if (before === "alive" || before === "late") return;
+    peer.aliveSince = turn.now;
+    peer.unheardSince = null;
     forgetQuestions(turn);
     newQuestion(turn);
     return;
   }
   peer.fresh = false;
+  peer.aliveSince = null;
   if (verdict === "left" && peer.kind === "classic") peerLeft(turn);
 }
 
@@ -199,7 +203,8 @@ function takePeerSeen(turn: Turn, event: Extract<FailoverEvent, { kind: "peerSee
   const { peer, state } = turn;
   const changed = peer.kind !== event.peer;
   // A host that appears after we were alone is as new to us as one that restarted.
-  const restarted = event.restarted || (peer.generation === null && state.communicationUp);
+  const wasGone = peer.firmVerdict === "dead" || peer.firmVerdict === "left";
+  const restarted = event.restarted || (peer.generation === null && wasGone);
   peer.generation = event.generation;
   peer.kind = event.peer;
   peer.incompatible = false;
@@ -207,17 +212,21 @@ function takePeerSeen(turn: Turn, event: Extract<FailoverEvent, { kind: "peerSee
     peer.holdings = null;
     state.classic = newClassic();
   }
+  // Who is seen is alive; its verdict follows in an event of its own.
+  if (!isAlive(turn)) takeVerdict(turn, "alive");
   newQuestion(turn);
   if (event.peer === "classic") {
     classicPeerSeen(turn, restarted, event.returned);
     return;
   }
-  if (event.peer === "baton") batonPeerSeen(turn, restarted || changed);
+  if (event.peer === "baton") batonPeerSeen(turn, restarted);
 }
 
 function takeHeard(turn: Turn, heard: boolean, sinceMs: number): void {
   const { peer } = turn;
-  peer.unheardSince = heard ? null : (peer.unheardSince ?? ((turn.now - sinceMs) as Instant));
+  // After a healed split the peer's first word is old: only the time in which we hear it counts.
+  const since = later((turn.now - sinceMs) as Instant, peer.aliveSince ?? turn.now);
+  peer.unheardSince = heard ? null : (peer.unheardSince ?? since);
 }
 
 function takePing(turn: Turn, name: string, up: boolean): void {
@@ -232,6 +241,9 @@ function takeMessage(turn: Turn, fields: MessageFields): void {
   if (fields["t"] === "baton") {
     // Its kind is known before its first message; otherwise the next announcement is soon.
     if (kind !== "baton") return;
+    // Who is taken for dead is heard again by a beat first: a message alone may be an old one, and
+    // two hosts that each act on such messages would depose one another without end.
+    if (turn.peer.verdict === "dead" || turn.peer.verdict === "left") return;
     for (const answer of heardBaton(turn, fields)) heardAnswer(turn, answer);
     return;
   }

@@ -226,6 +226,7 @@ export function probed(turn: Turn, event: Extract<FailoverEvent, { kind: "probed
   }
   if (event.found === "running") {
     run.here = "running";
+    run.pristine = false;
     run.runningSince = turn.now;
     const record = turn.own(event.group);
     // Without a record the running group is the best evidence of who holds it.

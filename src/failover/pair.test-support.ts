@@ -80,6 +80,8 @@ export class Pair {
   readonly doubles: string[] = [];
   /** Crash this host before the n-th durable write from now (then: after it, before what follows). */
   crashAt: { host: string; in: number; after: boolean } | undefined;
+  /** A host that was up was taken for dead: only then two holders can be. */
+  falseDeaths = 0;
   readonly done: { command: string; outcome: string; reason: string; detail: string }[] = [];
   #loss: number;
   readonly #delayMaxMs: number;
@@ -152,7 +154,6 @@ export class Pair {
     const host = this.host(name);
     this.log.push(`${this.now} ${name} crash`);
     this.#endAgent(host);
-    host.generation += 0;
     host.truth.clear();
     host.operations.clear();
     return this;
@@ -327,19 +328,29 @@ export class Pair {
         const crash = this.crashAt?.host === host.name ? this.crashAt : undefined;
         if (crash !== undefined) crash.in -= 1;
         const now = crash !== undefined && crash.in <= 0;
-        if (now && !crash.after) return this.#crashNow(host);
+        if (now && !crash.after) {
+          this.#crashNow(host);
+          return;
+        }
         host.record = effect.record;
-        if (now) return this.#crashNow(host);
-        return this.#perform(host, core, effect.then);
+        if (now) {
+          this.#crashNow(host);
+          return;
+        }
+        this.#perform(host, core, effect.then);
+        return;
       }
       case "send":
-        return this.#send(host, effect.fields);
+        this.#send(host, effect.fields);
+        return;
       case "acquire":
         note(`acquire ${effect.group} epoch ${effect.epoch} ${effect.reason}`);
-        return this.#work(host, core, effect);
+        this.#work(host, core, effect);
+        return;
       case "release":
         note(`release ${effect.group}${effect.urgent ? " urgent" : ""} ${effect.reason}`);
-        return this.#work(host, core, effect);
+        this.#work(host, core, effect);
+        return;
       case "probe": {
         const truth = host.truth.get(effect.group) ?? "stopped";
         this.#at(1, () => {
@@ -351,7 +362,8 @@ export class Pair {
         return;
       }
       case "decision":
-        return note(`decision ${effect.reason} ${effect.group ?? ""} ${effect.detail}`.trim());
+        note(`decision ${effect.reason} ${effect.group ?? ""} ${effect.detail}`.trim());
+        return;
       case "commandDone":
         note(`done ${effect.command} ${effect.outcome} ${effect.reason} ${effect.detail}`.trim());
         this.done.push(effect);
@@ -410,10 +422,12 @@ export class Pair {
   #send(host: Host, fields: MessageFields): void {
     const peer = this.#peerOf(host);
     if (this.#isLost(host, peer)) return;
+    const { generation } = host;
     this.#at(this.random.between(0, this.#delayMaxMs), () => {
       if (peer.core === undefined) return;
       if (fields["t"] === "shutdone") {
-        this.#verdict(peer, "left");
+        // Membership drops messages of an older generation.
+        if (peer.heardGeneration === generation) this.#verdict(peer, "left");
         return;
       }
       this.#feed(peer, { kind: "message", host: host.name, fields });
@@ -475,6 +489,7 @@ export class Pair {
     host.verdict = verdict;
     const peer = this.#peerOf(host).name;
     this.log.push(`${this.now} ${host.name} verdict ${verdict}`);
+    if (verdict === "dead" && this.#peerOf(host).core !== undefined) this.falseDeaths += 1;
     this.#feed(host, { kind: "verdict", host: peer, verdict, reason: "test" });
   }
 

@@ -215,9 +215,10 @@ export const failoverReasons = {
     action: "As for any split: find out why the links failed together.",
   },
   "BTN-FAILOVER-CUT-OFF": {
-    title: "The groups are stopped: this host hears neither the other host nor any ping node",
+    title: "Nothing runs or starts here: this host hears neither the other host nor any ping node",
     meaning:
-      "It is cut off, and the other host is about to take over. Stopping first avoids two holders.",
+      "It is cut off, and the other host is about to take over. Stopping first avoids two holders. When " +
+      "a ping node has answered for deadtime again, the host takes part again.",
     action: "Repair the network of this host.",
   },
   "BTN-FAILOVER-NOT-HEARD": {

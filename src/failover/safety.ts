@@ -82,7 +82,7 @@ function isOver(turn: Turn): boolean {
   const talks = situation(turn) === "talking";
   switch (turn.state.holdBack?.reason) {
     case "BTN-FAILOVER-CUT-OFF":
-      return talks || pingsSettled(turn);
+      return (talks && turn.peer.verdict === "alive") || pingsSettled(turn);
     case "BTN-FAILOVER-NOT-HEARD":
       return turn.peer.unheardSince === null || isGone(turn);
     default:

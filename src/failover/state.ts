@@ -70,6 +70,8 @@ export interface PeerState {
   met: boolean;
   /** Estimated instant of the last beat heard, while it is late or dead. */
   silentSince: Instant | null;
+  /** Since when it has been heard without a `dead`, `left` or `unsure` in between. */
+  aliveSince: Instant | null;
   /** Since when none of our beats reach it (`heardByPeer`); null while they do. */
   unheardSince: Instant | null;
   holdings: Holdings | null;
@@ -294,6 +296,7 @@ function newPeer(host: string): PeerState {
     generation: null,
     met: false,
     silentSince: null,
+    aliveSince: null,
     unheardSince: null,
     holdings: null,
     fresh: false,
