@@ -456,3 +456,14 @@ test("an answer to a call that is no longer known changes nothing", () => {
   world.feed({ kind: "callDone", call: 999, result: { kind: "timedOut", detail: "late" } });
   deepEqual(world.runner.snapshot(), before);
 });
+
+test("a probe that a release broke off says nothing to the acquire that follows", () => {
+  const world = new RunnerWorld();
+  world.feed({ kind: "acquire", operation: 1, epoch: 7 });
+  world.answer("start vip");
+  world.feed({ kind: "release", operation: 2, urgent: false });
+  world.feed({ kind: "acquire", operation: 3, epoch: 8 });
+  world.answer("probe disk", "timeout");
+  world.answerAll();
+  equal(world.said().at(-1), "done 3 done");
+});

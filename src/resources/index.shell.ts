@@ -7,6 +7,7 @@ export {
   type SweptAddress,
   sweepLeftovers,
 } from "./address.shell.ts";
+export { createResourceAgent } from "./create.shell.ts";
 export { createFilesystemAgent } from "./filesystem.shell.ts";
 export { GroupRunnerShell, type GroupRunnerShellOptions } from "./group-runner.shell.ts";
 export { createMysqldAgent, type MysqldAgent } from "./mysqld.shell.ts";

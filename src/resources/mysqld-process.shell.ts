@@ -1,17 +1,7 @@
 /** The process of a database server: found by what it is, not by its number alone; never a second one. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { constants } from "node:fs";
-import {
-  access,
-  chown,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  readlink,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { constants, readdirSync, readFileSync } from "node:fs";
+import { access, chown, mkdir, open, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { cleanEnvironment } from "../system/index.ts";
 import {
@@ -55,10 +45,11 @@ export async function findBinary(spec: MysqldSpec): Promise<string | undefined> 
 export async function findServers(spec: MysqldSpec): Promise<readonly ServerProcess[]> {
   const directory = await stat(spec.dataDirectory).catch(() => undefined);
   const found: ServerProcess[] = [];
-  for (const entry of await readdir("/proc")) {
+  // Synchronous: /proc is memory, and a promise for each process would take ten times as long.
+  for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     const pid = Number(entry);
-    const process = await readStat(pid);
+    const process = readStat(pid);
     if (process === undefined || !isServerName(process.name, spec.binary)) continue;
     const cwd = `/proc/${pid}/cwd`;
     const [text, place] = await Promise.all([
@@ -87,17 +78,14 @@ async function isOurs(spec: MysqldSpec, pid: number): Promise<boolean> {
 }
 
 /** Whether that very process still lives; a zombie does not. */
-export async function isAlive(server: ServerProcess): Promise<boolean> {
-  const process = await readStat(server.pid);
+export function isAlive(server: ServerProcess): boolean {
+  const process = readStat(server.pid);
   return process !== undefined && process.startTime === server.startTime;
 }
 
 /** Sends a signal to that very process. False if it was gone. */
-export async function signalServer(
-  server: ServerProcess,
-  signal: "SIGTERM" | "SIGKILL",
-): Promise<boolean> {
-  if (!(await isAlive(server))) return false;
+export function signalServer(server: ServerProcess, signal: "SIGTERM" | "SIGKILL"): boolean {
+  if (!isAlive(server)) return false;
   try {
     process.kill(server.pid, signal);
     return true;
@@ -106,9 +94,9 @@ export async function signalServer(
   }
 }
 
-async function readStat(pid: number): Promise<ReturnType<typeof parseStat>> {
+function readStat(pid: number): ReturnType<typeof parseStat> {
   try {
-    const process = parseStat(await readFile(`/proc/${pid}/stat`, "utf8"));
+    const process = parseStat(readFileSync(`/proc/${pid}/stat`, "utf8"));
     return process?.state === "Z" || process?.state === "X" ? undefined : process;
   } catch {
     return undefined;
@@ -167,7 +155,7 @@ export async function spawnServer(
     const pid = child.pid ?? 0;
     // Best effort: a container may forbid it, and the server works without.
     await writeFile(`/proc/${pid}/oom_score_adj`, String(OOM_SCORE_ADJUST)).catch(() => undefined);
-    const process = await readStat(pid);
+    const process = readStat(pid);
     return { server: { pid, startTime: process?.startTime ?? "gone", ours: true }, child };
   } finally {
     await file.close();

@@ -380,15 +380,14 @@ test("a password file that others may read is refused; a right one opens the ser
 
 test("the server outlives the process that started it", { skip }, async () => {
   const script = `
-    import { GroupRunnerShell } from "./group-runner.shell.ts";
-import { createMysqldAgent } from ${JSON.stringify(new URL("./mysqld.shell.ts", import.meta.url).href)};
+    import { createMysqldAgent } from ${JSON.stringify(new URL("./mysqld.shell.ts", import.meta.url).href)};
     import { monotonicClock } from ${JSON.stringify(new URL("../system/index.ts", import.meta.url).href)};
     const agent = createMysqldAgent(${JSON.stringify(spec())}, { group: "db", host: "x", clock: monotonicClock,
       timing: { keepaliveMs: 200, deadtimeMs: 1200 }, notify() {} });
     const result = await agent.start({ signal: AbortSignal.timeout(30000), epoch: 1, progress() {} });
     process.kill(process.pid, "SIGKILL");`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
-    stdio: "ignore",
+    stdio: ["ignore", "ignore", "inherit"],
   });
   await new Promise((resolve) => child.once("exit", resolve));
   const agent = agentOf();

@@ -224,7 +224,7 @@ class Mysqld implements MysqldAgent {
       const answer = await this.#isReady();
       if (answer !== undefined) return answer;
       if (context.signal.aborted) return brokenOff("while the server was starting");
-      if (!(await isAlive(server))) return await this.#exited(log);
+      if (!isAlive(server)) return await this.#exited(log);
       if (clock.now() - lookedAt >= LOG_POLL_MS) {
         lookedAt = clock.now();
         const lines = await log.read();
@@ -232,7 +232,7 @@ class Mysqld implements MysqldAgent {
         this.#tellProgress(lines, context);
       }
       const quietMs = clock.now() - progressAt;
-      if (quietMs >= this.spec.recoveryStallMs) return await this.#stalled(server, quietMs);
+      if (quietMs >= this.spec.recoveryStallMs) return this.#stalled(server, quietMs);
       await delay(READY_POLL_MS);
     }
   }
@@ -265,8 +265,8 @@ class Mysqld implements MysqldAgent {
     return failed("BTN-MYSQLD-EXITED", lastWords(log.seen) || "It left no word in its log", true);
   }
 
-  async #stalled(server: ServerProcess, quietMs: number): Promise<ActionResult> {
-    await signalServer(server, "SIGKILL");
+  #stalled(server: ServerProcess, quietMs: number): ActionResult {
+    signalServer(server, "SIGKILL");
     const seconds = Math.round(quietMs / 1_000);
     return failed("BTN-MYSQLD-STALLED", `No new line in the error log for ${seconds} s`, false);
   }
@@ -281,14 +281,14 @@ class Mysqld implements MysqldAgent {
     const termAt = clock.now();
     const killAfterMs = killAfter(this.spec, urgent, context.timeoutMs);
     let killed = false;
-    await signalServer(server, "SIGTERM");
-    while (await isAlive(server)) {
+    signalServer(server, "SIGTERM");
+    while (isAlive(server)) {
       if (context.signal.aborted) {
         const how = killed ? "outlived SIGKILL" : "has not ended yet";
         return failed("BTN-MYSQLD-STOP-FAILED", `Process ${server.pid} ${how}`, true);
       }
       if (!killed && clock.now() - termAt >= killAfterMs) {
-        killed = await signalServer(server, "SIGKILL");
+        killed = signalServer(server, "SIGKILL");
         const after = `Process ${server.pid}, ${Math.round(killAfterMs)} ms after SIGTERM`;
         if (killed) this.#notify("BTN-MYSQLD-KILLED", after);
       }
