@@ -4,8 +4,8 @@
  * ends when the device answers, which may be never: callers set their own deadline, and never start a
  * second call on a file whose first one hangs.
  */
-import { getRawPointer } from "node:ffi";
 import { constants, type FileHandle, open } from "node:fs/promises";
+import { addressOf } from "./ffi.ts";
 
 /** Offsets, lengths and memory are multiples of this: enough for every sector size in use. */
 export const DIRECT_ALIGNMENT_BYTES = 4096;
@@ -53,6 +53,6 @@ export class DirectFile {
 
 function alignedBuffer(length: number): Uint8Array {
   const block = new ArrayBuffer(length + DIRECT_ALIGNMENT_BYTES);
-  const over = Number(getRawPointer(block) % BigInt(DIRECT_ALIGNMENT_BYTES));
+  const over = Number(addressOf(block) % BigInt(DIRECT_ALIGNMENT_BYTES));
   return new Uint8Array(block, (DIRECT_ALIGNMENT_BYTES - over) % DIRECT_ALIGNMENT_BYTES, length);
 }

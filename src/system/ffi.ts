@@ -9,7 +9,7 @@
  * Arguments: `int32` and smaller are numbers, `int64`/`uint64` are bigints, `pointer`, `buffer` and `string` take a
  * string (copied, with a NUL at its end), a `Buffer` or typed array, an address (bigint) or null.
  */
-import { dlopen, type FunctionDefinitions, getInt32 } from "node:ffi";
+import { dlopen, type FunctionDefinitions, getInt32, getRawPointer } from "node:ffi";
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 
 /** A system call said no. `code` is the name of the errno, such as `ENETDOWN`. */
@@ -38,6 +38,11 @@ export function bindNative<const Definitions extends FunctionDefinitions>(
   definitions: Definitions,
 ): ReturnType<typeof dlopen<Definitions>>["functions"] {
   return dlopen(null, definitions).functions;
+}
+
+/** Where the bytes of a buffer lie: for structures that point to others, and for alignment. */
+export function addressOf(bytes: ArrayBuffer | NodeJS.ArrayBufferView): bigint {
+  return getRawPointer(bytes);
 }
 
 const errnoLocation = bindNative({

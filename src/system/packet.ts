@@ -2,11 +2,10 @@
  * Raw Ethernet frames on one interface: announcing an address, and asking who has it.
  * Sending never waits. Listening is a socket that does not block, looked at a bounded number of times.
  */
-import { getRawPointer } from "node:ffi";
 import { close } from "node:fs";
 import type { IpBytes } from "../base/index.ts";
 import { delay } from "./clock.ts";
-import { checked, libc, SystemCallError } from "./ffi.ts";
+import { addressOf, checked, libc, SystemCallError } from "./ffi.ts";
 import {
   announcementFrames,
   claimedMac,
@@ -140,7 +139,7 @@ export class PacketSocket implements Disposable {
     // `struct sock_fprog` and what it points to in one buffer, so that neither outlives the other.
     const program = Buffer.alloc(FILTER_HEADER_BYTES + steps.length * 8);
     program.writeUInt16LE(steps.length, 0);
-    program.writeBigUInt64LE(getRawPointer(program) + BigInt(FILTER_HEADER_BYTES), 8);
+    program.writeBigUInt64LE(addressOf(program) + BigInt(FILTER_HEADER_BYTES), 8);
     for (const [step, [code, whenTrue, whenFalse, operand]] of steps.entries()) {
       const at = FILTER_HEADER_BYTES + step * 8;
       program.writeUInt16LE(code, at);
