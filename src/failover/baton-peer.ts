@@ -28,6 +28,7 @@ import {
   startTransfer,
 } from "./moves.ts";
 import {
+  answerHolds,
   digestsAgree,
   gate,
   groupOf,
@@ -90,7 +91,10 @@ function heardHoldings(turn: Turn, holdings: Holdings): void {
     peer.fresh = true;
     peer.met = true;
   }
-  if (holdings.ask !== null) state.echo = holdings.ask;
+  if (holdings.ask !== null) {
+    state.echo = holdings.ask;
+    peer.askedAt = turn.now;
+  }
   const differs = digestsAgree(turn) === false;
   turn.noteOnce("digest", differs ? "BTN-FAILOVER-CONFIG-DIFFERS" : null, `told by ${peer.host}`);
   for (const { name } of turn.options.groups) {
@@ -310,5 +314,5 @@ function ownHoldings(turn: Turn): Holdings {
 }
 
 export function batonDeadlines(turn: Turn): readonly (Instant | null)[] {
-  return turn.peer.kind === "baton" ? [turn.state.sent.nextAt] : [];
+  return turn.peer.kind === "baton" ? [turn.state.sent.nextAt, answerHolds(turn) ?? null] : [];
 }

@@ -461,3 +461,22 @@ test("a step without news adds nothing, and every wake-up lies in the future", (
   equal(pair.log.length, before);
   for (const host of pair.hosts) ok((host.core?.wakeAt() ?? Infinity) > pair.now);
 });
+
+test("the owner starts beside a live peer only on its word under the same epoch, given after the question", () => {
+  const story = new Story({ options: { groups: oneGroup }, record: record("a", true, 5) });
+  story.seen("baton").up();
+  const tell = (epoch: number, state: string, echo: string | null) => {
+    const groups = { g: { epoch, owner: "a", state, failed: null, tries: 0 } };
+    const body = { digest: "d1", ask: null, echo, stopping: false, pings: 0, groups };
+    const fields = { t: "baton", kind: "holdings", body: JSON.stringify(body) };
+    story.feed({ kind: "message", host: "b", fields });
+    return story.view()?.reason.replace("BTN-FAILOVER-", "");
+  };
+  const nonce = story.core.snapshot().state.nonce;
+  equal(tell(4, "stopped", null), "PEER-MUTE");
+  equal(tell(4, "stopped", "s0.9"), "PEER-MUTE");
+  equal(tell(4, "stopped", nonce), "WAIT-PEER-ACK");
+  equal(tell(5, "running", nonce), "PEER-NOT-RELEASED");
+  equal(tell(5, "blocked", nonce), "PEER-BLOCKED");
+  equal(tell(5, "stopped", nonce), "START-AS-OWNER");
+});

@@ -122,13 +122,22 @@ export function gate(turn: Turn, name: string): Gate {
 /** What silence alone does not allow. */
 function silenceGate(turn: Turn): Gate | undefined {
   const { peer, options } = turn;
-  // A host that never was heard in this run is a cold start, which `compareGate` judges.
+  if (turn.now < (answerHolds(turn) ?? turn.now)) return shut("BTN-FAILOVER-PEER-ASKED", peer.host);
   if (options.splitBrainPolicy === "safe") return shut("BTN-FAILOVER-SAFE-POLICY");
   if (peer.kind === "baton" && digestsAgree(turn) === false) {
     return shut("BTN-FAILOVER-CONFIG-DIFFERS");
   }
   if (options.pings.length > 0 && pingsUp(turn) === 0) return shut("BTN-FAILOVER-NO-PING");
   return undefined;
+}
+
+/**
+ * Until when an answer of ours binds: the peer may have started what it owns on it, even if none of
+ * its beats came through since. By then it has noticed that it is cut off or not heard (`safety.ts`).
+ */
+export function answerHolds(turn: Turn): Instant | undefined {
+  const { askedAt } = turn.peer;
+  return askedAt === null ? undefined : after(askedAt, turn.options.timing.deadtimeMs);
 }
 
 /** R5 for a peer that was not met in this run (DESIGN 7.8); undefined never: open or shut. */

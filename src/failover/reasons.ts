@@ -159,6 +159,13 @@ export const failoverReasons = {
     meaning: "A change of ownership is on its way; messages are repeated every second.",
     action: "If it lasts, the other host does not hear this one: look at the links.",
   },
+  "BTN-FAILOVER-PEER-ASKED": {
+    title: "The takeover waits: the silent host asked this one less than deadtime ago",
+    meaning:
+      "It may have started its groups on the answer. If it is cut off it stops them within deadtime, so " +
+      "waiting that long avoids two holders.",
+    action: "Nothing; the takeover follows by itself.",
+  },
   "BTN-FAILOVER-NO-PING": {
     title: "No takeover: the other host is silent, but no ping node answers here either",
     meaning:

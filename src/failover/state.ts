@@ -75,6 +75,8 @@ export interface PeerState {
   /** Since when none of our beats reach it (`heardByPeer`); null while they do. */
   unheardSince: Instant | null;
   holdings: Holdings | null;
+  /** When its newest question was answered: it may start what it owns on that answer. */
+  askedAt: Instant | null;
   /** The holdings answer a question that was asked after the last moment of doubt. */
   fresh: boolean;
   /** It sent a message that must be understood and is not (R22). */
@@ -299,6 +301,7 @@ function newPeer(host: string): PeerState {
     aliveSince: null,
     unheardSince: null,
     holdings: null,
+    askedAt: null,
     fresh: false,
     incompatible: false,
   };
