@@ -243,7 +243,7 @@ function startBeside(turn: Turn, name: string): Want {
   const leave = (reason: FailoverReason, detail = ""): Want => ({ to: "leave", reason, detail });
   const now = situation(turn);
   if (now === "mute") return leave("BTN-FAILOVER-PEER-MUTE");
-  if (now !== "talking") return leave("BTN-FAILOVER-PEER-UNSURE");
+  if (now !== "talking" || peer.verdict !== "alive") return leave("BTN-FAILOVER-PEER-UNSURE");
   if (told === undefined)
     return leave("BTN-FAILOVER-CONFIG-DIFFERS", `${peer.host} has no ${name}`);
   if (peer.unheardSince !== null) return leave("BTN-FAILOVER-NOT-HEARD");

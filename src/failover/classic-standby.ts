@@ -238,9 +238,6 @@ function giveBackFailed(turn: Turn): void {
   }
 }
 
-/** True while a class is stopped because the peer takes it. */
-export const isGiving = (turn: Turn): boolean => turn.state.classic.standby.role === "releasing";
-
 export function standbyDeadlines(turn: Turn): readonly (Instant | null)[] {
   const { classic } = turn.state;
   return [

@@ -10,7 +10,7 @@ import type { Command, MoveScope } from "./contract.ts";
 import { clearFailures } from "./group.ts";
 import { encodeBaton } from "./messages.ts";
 import { peerCanTake, startTransfer } from "./moves.ts";
-import { gate, groupOf, isAlive, isGone, situation, toldBy } from "./ownership.ts";
+import { gate, isAlive, isGone, situation, toldBy } from "./ownership.ts";
 import { type FailoverReason, isFailoverReason } from "./reasons.ts";
 import type { CommandRun, CommandStep, Turn } from "./state.ts";
 import { beginStop } from "./stopping.ts";
@@ -429,6 +429,3 @@ export function commandDeadlines(turn: Turn): readonly (Instant | null)[] {
     ...command.steps.map((step) => (step.state === "pending" ? step.askAt : null)),
   ]);
 }
-
-/** For views: the preferred host of a group. */
-export const prefersOf = (turn: Turn, name: string): string => groupOf(turn, name).prefers;

@@ -187,6 +187,8 @@ function takeVerdict(turn: Turn, verdict: Verdict): void {
   else peer.silentSince = null;
   if (verdict === "alive" || verdict === "late") {
     for (const { name } of turn.options.groups) turn.run(name).forced = false;
+    // After a silence, however short, what the peer answered before it binds nobody any more.
+    if (before === "late" && verdict === "alive") newQuestion(turn);
     if (before === "alive" || before === "late") return;
     peer.aliveSince = turn.now;
     peer.unheardSince = null;

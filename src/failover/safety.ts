@@ -11,6 +11,7 @@
  */
 import { after, earliest, type Instant } from "../base/index.ts";
 import { isAlive, isGone, pingsUp, situation } from "./ownership.ts";
+import type { FailoverReason } from "./reasons.ts";
 import { isReleased, later, type Turn } from "./state.ts";
 
 /** The margin m of reliability 2.3. */
@@ -47,12 +48,8 @@ export function judgeSafety(turn: Turn): void {
   const { state } = turn;
   judgeStall(turn);
   const [cutOff, unheard] = [cutOffDeadline(turn), unheardDeadline(turn)];
-  if (state.holdBack === null && cutOff !== undefined && turn.now >= cutOff) {
-    state.holdBack = { reason: "BTN-FAILOVER-CUT-OFF", since: turn.now };
-  }
-  if (state.holdBack === null && unheard !== undefined && turn.now >= unheard) {
-    state.holdBack = { reason: "BTN-FAILOVER-NOT-HEARD", since: turn.now };
-  }
+  if (cutOff !== undefined && turn.now >= cutOff) letGo(turn, "BTN-FAILOVER-CUT-OFF");
+  if (unheard !== undefined && turn.now >= unheard) letGo(turn, "BTN-FAILOVER-NOT-HEARD");
   if (state.holdBack !== null && isOver(turn)) {
     state.holdBack = null;
   }
@@ -71,8 +68,15 @@ function judgeStall(turn: Turn): void {
   const safe = alone && (turn.options.pings.length === 0 || pingsUp(turn) > 0);
   state.stall = null;
   if (!safe && holdsAny(turn)) {
-    state.holdBack ??= { reason: "BTN-FAILOVER-STALLED-RELEASE", since: turn.now };
+    letGo(turn, "BTN-FAILOVER-STALLED-RELEASE");
   }
+}
+
+/** From here on only a new answer of the peer counts: the old one may be followed by a takeover. */
+function letGo(turn: Turn, reason: FailoverReason): void {
+  if (turn.state.holdBack !== null) return;
+  turn.state.holdBack = { reason, since: turn.now };
+  newQuestion(turn);
 }
 
 const holdsAny = (turn: Turn): boolean =>

@@ -255,7 +255,7 @@ export function initialState(
     record[group.name] =
       kept === undefined
         ? { epoch: 0, owner: group.prefers, heldHere: false, failedHere: null, unproven: false }
-        : { ...kept };
+        : { ...kept, owner: kept.owner ?? group.prefers };
     groups[group.name] = newGroupRun();
   }
   const names = options.groups.map((group) => group.name);
