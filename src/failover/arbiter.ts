@@ -4,7 +4,7 @@
  * answers by an event, for exactly the epoch that it was asked for.
  */
 import type { FailoverEvent } from "./contract.ts";
-import type { Turn } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 export type Permission =
   | { readonly answer: "granted" }

@@ -40,7 +40,8 @@ import {
   toldBy,
 } from "./ownership.ts";
 import type { FailoverReason } from "./reasons.ts";
-import { isReleased, type Turn } from "./state.ts";
+import { isReleased } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** The level is announced at each change and at least this often. */
 const ANNOUNCE_MS = 1_000;

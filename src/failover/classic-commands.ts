@@ -4,7 +4,8 @@ import { classOf, namesOf } from "./classic-holds.ts";
 import { beginStandby, scopeClasses, standbyHindrance } from "./classic-standby.ts";
 import type { MoveScope } from "./contract.ts";
 import type { FailoverReason } from "./reasons.ts";
-import { type CommandStep, isReleased, type Turn } from "./state.ts";
+import { type CommandStep, isReleased } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** The peer's script answers 0.24 s after `hb_takeover` (14.8); then its own 10 s apply. */
 const TAKEOVER_ANSWER_MS = 10_000;

@@ -5,7 +5,8 @@
 import { after } from "../base/index.ts";
 import { resourceFields } from "./classic-messages.ts";
 import { groupOf, isGone } from "./ownership.ts";
-import type { Holds, Turn } from "./state.ts";
+import type { Holds } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** S6: the original's wait for a peer that says nothing conclusive. */
 const START_WAIT_MS = 10_000;

@@ -9,7 +9,8 @@ import { after, type Instant } from "../base/index.ts";
 import { giveAway, namesOf, take } from "./classic-holds.ts";
 import type { MessageFields } from "./contract.ts";
 import { isAlive } from "./ownership.ts";
-import { isReleased, type Turn } from "./state.ts";
+import { isReleased } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 const ASK_AGAIN_MS = 1_000;
 /** The original waits for ever; a key that nobody answers for is then held by nobody. */

@@ -29,7 +29,8 @@ import type { MessageFields } from "./contract.ts";
 import { allReleased, retryState, type Want } from "./group.ts";
 import { gate, isAlive, isGone } from "./ownership.ts";
 import type { FailoverReason } from "./reasons.ts";
-import { isReleased, newClassic, type Turn } from "./state.ts";
+import { isReleased, newClassic } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** A real peer restarts itself 2 s after a healed split; then this margin for its notice. */
 const RETURN_WAIT_MS = 5_000;

@@ -16,7 +16,8 @@ import { allReleased, START_TRIES_MAX } from "./group.ts";
 import { asScope, mirrored } from "./messages.ts";
 import { mayMoveAgain } from "./moves.ts";
 import { isAlive } from "./ownership.ts";
-import { type Holds, isReleased, type Turn } from "./state.ts";
+import { type Holds, isReleased } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 const ANSWER_MS = 10_000;
 const WORK_MS = 3_600_000;

@@ -12,8 +12,9 @@ import { encodeBaton } from "./messages.ts";
 import { peerCanTake, startTransfer } from "./moves.ts";
 import { gate, isAlive, isGone, situation, toldBy } from "./ownership.ts";
 import { type FailoverReason, isFailoverReason } from "./reasons.ts";
-import type { CommandRun, CommandStep, Turn } from "./state.ts";
+import type { CommandRun, CommandStep } from "./state.ts";
 import { beginStop } from "./stopping.ts";
+import type { Turn } from "./turn.ts";
 
 /** A start may include crash recovery of a database; nobody waits longer for one move. */
 const COMMAND_LIMIT_MS = 900_000;

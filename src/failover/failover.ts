@@ -45,9 +45,9 @@ import {
   later,
   newClassic,
   type State,
-  Turn,
 } from "./state.ts";
 import { advanceStop, stopDeadlines } from "./stopping.ts";
+import { Turn } from "./turn.ts";
 import { type RscStatus, viewGroups, viewRscStatus } from "./view.ts";
 
 /** All that a core keeps, as plain JSON data; only `Failover.restore` reads it. */

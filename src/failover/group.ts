@@ -15,7 +15,8 @@
 import { after, type Instant } from "../base/index.ts";
 import type { FailoverEvent, OperationOutcome } from "./contract.ts";
 import type { FailoverReason } from "./reasons.ts";
-import { type GroupRun, isReleased, type Turn } from "./state.ts";
+import { type GroupRun, isReleased } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** What ownership wants of a group now, and why. */
 export interface Want {

@@ -9,7 +9,8 @@ import { beginStandby, standbyHindrance } from "./classic-standby.ts";
 import type { MessageFields } from "./contract.ts";
 import { mayMoveAgain, peerCanTake, peerSeesMore, startTransfer } from "./moves.ts";
 import { isAlive, pingsUp } from "./ownership.ts";
-import { isReleased, type Turn } from "./state.ts";
+import { isReleased } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 const isOn = (turn: Turn): boolean => turn.options.ipfail && turn.options.pings.length > 0;
 const delayed = (turn: Turn): Instant => after(turn.now, 2 * turn.options.timing.keepaliveMs);

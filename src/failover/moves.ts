@@ -15,7 +15,8 @@ import {
   toldBy,
 } from "./ownership.ts";
 import type { FailoverReason } from "./reasons.ts";
-import { isReleased, type Transfer, type Turn } from "./state.ts";
+import { isReleased, type Transfer } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** Automatic moves of one running group in one window (reliability L8): a person stops a flapping. */
 const MOVES_MAX = 3;

@@ -11,7 +11,8 @@ import { permission } from "./arbiter.ts";
 import type { GroupState } from "./contract.ts";
 import type { HeldGroup } from "./messages.ts";
 import type { FailoverReason } from "./reasons.ts";
-import { elapsed, isReleased, type Turn } from "./state.ts";
+import { elapsed, isReleased } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /**
  * How we stand with the peer: `talking`: what it says is new; `mute`: it lives but has not answered

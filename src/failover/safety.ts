@@ -12,7 +12,8 @@
 import { after, earliest, type Instant } from "../base/index.ts";
 import { isAlive, isGone, pingsUp, situation } from "./ownership.ts";
 import type { FailoverReason } from "./reasons.ts";
-import { isReleased, later, type Turn } from "./state.ts";
+import { isReleased, later } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** The margin m of reliability 2.3. */
 const marginMs = (turn: Turn): number => 2 * turn.options.timing.keepaliveMs;

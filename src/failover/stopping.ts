@@ -11,7 +11,7 @@ import { shutdoneFields } from "./classic-messages.ts";
 import { allReleased } from "./group.ts";
 import { peerCanTake, startTransfer } from "./moves.ts";
 import { isAlive, situation, toldBy } from "./ownership.ts";
-import type { Turn } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** A live peer confirms an epoch within a round trip; a standby under way is waited for as well. */
 const HAND_OVER_MS = 10_000;

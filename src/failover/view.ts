@@ -3,7 +3,7 @@ import { classOf } from "./classic-holds.ts";
 import { holdWord } from "./classic-messages.ts";
 import type { GroupState, GroupView } from "./contract.ts";
 import { isAlive, toldBy } from "./ownership.ts";
-import type { Turn } from "./state.ts";
+import type { Turn } from "./turn.ts";
 
 /** What `rscstatus` prints (heartbeat.md 10.1). */
 export type RscStatus = "none" | "local" | "foreign" | "all" | "transition";
