@@ -119,6 +119,8 @@ export type BeatEvent =
       readonly link: string;
       readonly detail: string;
     }
+  /** Answer to `alive`: the beat process is run and had read all that arrived, so silence means something. */
+  | { readonly kind: "awake"; readonly at: Instant }
   /** The beat process itself was not run for this long (R13). */
   | { readonly kind: "stalled"; readonly at: Instant; readonly gapMs: number };
 

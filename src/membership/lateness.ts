@@ -14,9 +14,11 @@ export interface Lateness {
   steppedAt: Instant | null;
   /** End of the newest stall, so that the beat process telling of the same one says nothing new. */
   resumedAt: Instant | null;
+  /** Last sign that the beat process is run: connecting to it, or its answer to `alive`. */
+  awakeAt: Instant | null;
 }
 
-export const newLateness = (): Lateness => ({ steppedAt: null, resumedAt: null });
+export const newLateness = (): Lateness => ({ steppedAt: null, resumedAt: null, awakeAt: null });
 
 /** Gap after which this host doubts itself, milliseconds. */
 export const doubtMs = (keepaliveMs: number, deadtimeMs: number): number =>
@@ -44,3 +46,13 @@ export function beatGap(
   state.resumedAt = stall.at;
   return stall.gapMs;
 }
+
+/**
+ * Has the beat process answered `alive` since a silence was looked at? Until then it may be stopped,
+ * and what peers sent may lie unread in its sockets. If it was, it tells of its stall before it answers.
+ */
+export const isAnswered = (lookSince: Instant, awakeAt: Instant | null): boolean =>
+  awakeAt !== null && awakeAt >= lookSince;
+
+/** Ticks while the answer is awaited; it is the answer that decides. */
+export const lookAgainMs = 20;

@@ -104,8 +104,13 @@ function line(effect: MembershipEffect): string {
   }
 }
 
-/** A core with a log, and a clock that ticks exactly when asked. */
+const awake = (ms: number): MembershipEvent => ({ kind: "awake", at: instant(ms) });
+const isAwakeAsked = (effect: MembershipEffect): boolean =>
+  effect.kind === "beat" && effect.request.kind === "alive";
+
+/** A core with a log, a clock that ticks exactly when asked, and a beat process that answers. */
 class Story {
+  beatRuns = true;
   readonly log: string[] = [];
   readonly core: Membership;
   #now = 0;
@@ -123,7 +128,12 @@ class Story {
   /** Takes the event without the ticks before it: this process was not run. */
   late(ms: number, event: MembershipEvent): this {
     this.#now = ms;
-    for (const effect of this.core.step(instant(ms), event)) this.log.push(`${ms} ${line(effect)}`);
+    const effects = this.core.step(instant(ms), event);
+    for (const effect of effects) {
+      if (isAwakeAsked(effect)) continue;
+      this.log.push(`${ms} ${line(effect)}`);
+    }
+    if (this.beatRuns && effects.some(isAwakeAsked)) this.late(ms, awake(ms));
     return this;
   }
 
@@ -133,7 +143,9 @@ class Story {
       wake !== undefined && wake <= ms;
       wake = this.core.wakeAt()
     ) {
-      this.late(Math.max(wake, this.#now), { kind: "tick" });
+      const ms = Math.max(wake, this.#now);
+      if (this.beatRuns) this.late(ms, awake(ms));
+      this.late(ms, { kind: "tick" });
     }
     return this;
   }
@@ -222,11 +234,32 @@ test("the deadtime that the peer announced decides, not ours", () => {
   deepEqual(longer.until(61_999).told(), ["7000 late dbm158 LATE"]);
 });
 
-test("a status that waited while this process was busy comes before the second look", () => {
+test("at its deadline a peer is looked at; the answer of the beat process decides", () => {
   const story = joined().until(15_900);
   story.told();
-  story.late(16_010, { kind: "tick" });
-  deepEqual(story.late(16_010, status(15_990)).told(), ["16010 alive dbm158 HEARD"]);
+  story.beatRuns = false;
+  story.late(16_010, { kind: "tick" }).late(16_010, status(15_990)).late(16_011, awake(16_011));
+  deepEqual(story.told(), ["16010 alive dbm158 HEARD"]);
+  story.until(30_990).late(30_990, { kind: "tick" }).late(30_991, awake(30_991));
+  deepEqual(story.told(), [
+    "20990 late dbm158 LATE",
+    "30991 dead dbm158 DEAD-SILENT",
+    "30991 link eth0 down",
+  ]);
+});
+
+test("while the beat process is stopped nobody dies, whatever it does not report", () => {
+  const story = joined().until(15_900);
+  story.told();
+  story.beatRuns = false;
+  deepEqual(story.until(60_000).told(), []);
+  story.late(60_000, { kind: "stalled", at: instant(60_000), gapMs: 44_000 });
+  story.late(60_000, awake(60_000)).late(60_001, status(60_001));
+  deepEqual(story.told(), [
+    "60000 stalled 44000",
+    "60000 unsure dbm158 UNSURE-STALLED",
+    "60001 alive dbm158 HEARD",
+  ]);
 });
 
 test("a heartbeat later than deadtime kills nobody", () => {

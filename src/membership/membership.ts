@@ -17,7 +17,7 @@ import type {
   MembershipEffect,
 } from "./contract.ts";
 import { answerHosts, namesSameHosts } from "./host-list.ts";
-import { beatGap, doubtMs, ownGap } from "./lateness.ts";
+import { beatGap, doubtMs, lookAgainMs, ownGap } from "./lateness.ts";
 import { newsOfLevel, type StatusNews } from "./level.ts";
 import {
   type BeatConnection,
@@ -55,6 +55,11 @@ export type MembershipEvent =
 
 /** Plain JSON. */
 export type MembershipSnapshot = MembershipState;
+
+interface Silence {
+  readonly lookSince: Instant | null;
+  readonly deadline: Instant | undefined;
+}
 
 export class Membership {
   readonly #options: MembershipOptions;
@@ -97,19 +102,15 @@ export class Membership {
    * this process shows as one. Undefined without a beat process: then time changes nothing.
    */
   wakeAt(): Instant | undefined {
-    const { beat, now, peers, pings, communication } = this.#state;
+    const { beat, now, communication } = this.#state;
     if (beat.state !== "connected") return undefined;
-    const lives = Object.values(peers).map(({ life, announcedDeadtimeMs }) =>
-      lifeDeadline(life, this.#timing(announcedDeadtimeMs)),
-    );
-    const links = Object.values(peers).flatMap((peer) =>
-      Object.values(peer.links).map((link) => this.#linkDeadline(peer, link)),
+    // What was looked at already waits for the answer of the beat process, not for its deadline.
+    const deadlines = this.#silences().map(({ lookSince, deadline }) =>
+      lookSince === null ? deadline : after(now, lookAgainMs),
     );
     return earliest(
       after(now, this.#options.keepaliveMs),
-      ...lives,
-      ...links,
-      ...Object.values(pings).map((ping) => this.#pingDeadline(ping)),
+      ...deadlines,
       communication.phase === "asking" ? communication.nextAt : undefined,
     );
   }
@@ -127,6 +128,9 @@ export class Membership {
         break;
       case "pingReply":
         this.#pingReply(event.ping, event.at);
+        break;
+      case "awake":
+        this.#awake(event.at);
         break;
       case "stalled":
         this.#doubtBeatGap(event);
@@ -281,6 +285,7 @@ export class Membership {
   #listenAnew(): void {
     const { now, lateness } = this.#state;
     lateness.steppedAt = now;
+    lateness.awakeAt = now;
     for (const [host, peer] of Object.entries(this.#state.peers)) {
       this.#say(host, noteDeaf(peer.life, now, "stalled"));
     }
@@ -348,18 +353,56 @@ export class Membership {
 
   // Silence.
 
+  /** Everything that silence can change, as it stands. */
+  #silences(): readonly Silence[] {
+    const peers = Object.values(this.#state.peers).flatMap((peer) => [
+      {
+        lookSince: peer.life.lookSince,
+        deadline: lifeDeadline(peer.life, this.#timing(peer.announcedDeadtimeMs)),
+      },
+      ...Object.values(peer.links).map((link) => ({
+        lookSince: link.lookSince,
+        deadline: this.#linkDeadline(peer, link),
+      })),
+    ]);
+    const pings = Object.values(this.#state.pings).map((ping) => ({
+      lookSince: ping.sign.lookSince,
+      deadline: this.#pingDeadline(ping),
+    }));
+    return [...peers, ...pings];
+  }
+
+  #lookedAt(): number {
+    return this.#silences().filter(({ lookSince }) => lookSince !== null).length;
+  }
+
+  #awake(at: Instant): void {
+    this.#state.lateness.awakeAt = at;
+    if (this.#lookedAt() > 0) this.#judgeSilences();
+  }
+
+  /** Has it read its sockets to the end? Its answer decides about what was looked at. */
   #judge(): void {
-    const { beat, now, peers, pings } = this.#state;
-    if (beat.state !== "connected") return;
+    if (this.#state.beat.state !== "connected") return;
+    const before = this.#lookedAt();
+    this.#judgeSilences();
+    if (this.#lookedAt() <= before) return;
+    this.#effects.push({ kind: "beat", request: { kind: "alive" } });
+  }
+
+  #judgeSilences(): void {
+    const { now, peers, pings, lateness } = this.#state;
+    const { awakeAt } = lateness;
     for (const [host, peer] of Object.entries(peers)) {
-      this.#say(host, judgeSilence(peer.life, this.#timing(peer.announcedDeadtimeMs), now));
+      const timing = this.#timing(peer.announcedDeadtimeMs);
+      this.#say(host, judgeSilence(peer.life, timing, now, awakeAt));
       for (const [name, link] of Object.entries(peer.links)) {
-        if (!judgeSign(link, this.#linkDeadline(peer, link), now)) continue;
+        if (!judgeSign(link, this.#linkDeadline(peer, link), now, awakeAt)) continue;
         this.#effects.push({ kind: "link", host, link: name, up: false });
       }
     }
     for (const [name, ping] of Object.entries(pings)) {
-      if (!judgeSign(ping.sign, this.#pingDeadline(ping), now)) continue;
+      if (!judgeSign(ping.sign, this.#pingDeadline(ping), now, awakeAt)) continue;
       this.#effects.push({ kind: "ping", ping: name, up: false });
     }
   }

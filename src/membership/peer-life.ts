@@ -16,11 +16,13 @@
  *   any but dead and left -> unsure   this host stalled, or the beat process is lost
  *
  * Silence counts from the later of the newest status and the moment from which we listened without
- * a break. A death needs two ticks at or after its deadline: events that waited while this process
- * was busy are taken between them, so that nobody dies of a tick that was merely first in line.
+ * a break. At its deadline nobody is dead yet: first the beat process is asked whether it is run, and
+ * its answer comes after all that lay unread in its sockets. So nobody dies of a tick that was merely
+ * first in line, nor of a beat process that was stopped.
  */
 import { after, type Instant, instant } from "../base/index.ts";
 import type { Verdict } from "./contract.ts";
+import { isAnswered } from "./lateness.ts";
 import type { MembershipReason } from "./reasons.ts";
 
 /** Plain JSON: part of the snapshot. */
@@ -32,8 +34,8 @@ export interface PeerLife {
   listenFrom: Instant;
   /** Only with `unsure`. `noBeat`: not listening at all, so there is no deadline. */
   unsureOf: "stalled" | "noBeat" | null;
-  /** A tick found it due to be dead; the next one decides. */
-  secondLook: boolean;
+  /** Since when a tick found it due to be dead: the beat process is asked whether it read everything. */
+  lookSince: Instant | null;
 }
 
 /** The thresholds that hold for one peer, milliseconds. */
@@ -56,14 +58,14 @@ export const newPeerLife = (now: Instant): PeerLife => ({
   heardAt: null,
   listenFrom: now,
   unsureOf: null,
-  secondLook: false,
+  lookSince: null,
 });
 
 /** Start of the silence that counts. */
 export const silentSince = (life: PeerLife): Instant =>
   instant(Math.max(life.heardAt ?? life.listenFrom, life.listenFrom));
 
-/** When a tick is next needed for this peer; undefined if no silence can change its verdict. */
+/** When silence next changes the verdict; undefined if none can. */
 export function lifeDeadline(life: PeerLife, timing: PeerTiming): Instant | undefined {
   const since = silentSince(life);
   switch (life.verdict) {
@@ -81,15 +83,19 @@ export function lifeDeadline(life: PeerLife, timing: PeerTiming): Instant | unde
   }
 }
 
-/** Judges silence at a tick; undefined if the verdict stays. */
+/**
+ * Judges silence; undefined if the verdict stays.
+ * @param awakeAt newest sign that the beat process is run
+ */
 export function judgeSilence(
   life: PeerLife,
   timing: PeerTiming,
   now: Instant,
+  awakeAt: Instant | null,
 ): Judgement | undefined {
   const deadline = lifeDeadline(life, timing);
   if (deadline === undefined || now < deadline) {
-    life.secondLook = false;
+    life.lookSince = null;
     return undefined;
   }
   const silentMs = now - silentSince(life);
@@ -97,14 +103,12 @@ export function judgeSilence(
     life.verdict = "late";
     return { verdict: "late", reason: "BTN-MEMBER-LATE", silentMs };
   }
-  if (!life.secondLook) {
-    life.secondLook = true;
-    return undefined;
-  }
+  life.lookSince ??= now;
+  if (!isAnswered(life.lookSince, awakeAt)) return undefined;
   const reason = deathReason(life);
   life.verdict = "dead";
   life.unsureOf = null;
-  life.secondLook = false;
+  life.lookSince = null;
   return { verdict: "dead", reason, silentMs };
 }
 
@@ -125,7 +129,7 @@ export function noteHeard(
 ): Judgement | undefined {
   const silentMs = Math.max(0, at - (life.heardAt ?? life.listenFrom));
   life.heardAt = instant(Math.max(at, life.heardAt ?? at));
-  life.secondLook = false;
+  life.lookSince = null;
   life.unsureOf = null;
   if (life.verdict === "alive") return undefined;
   life.verdict = "alive";
@@ -137,7 +141,7 @@ export function noteLeft(life: PeerLife, now: Instant): Judgement | undefined {
   if (life.verdict === "left") return undefined;
   life.verdict = "left";
   life.unsureOf = null;
-  life.secondLook = false;
+  life.lookSince = null;
   return { verdict: "left", reason: "BTN-MEMBER-LEFT", silentMs: now - silentSince(life) };
 }
 
@@ -149,7 +153,7 @@ export function noteDeaf(
 ): Judgement | undefined {
   const silentMs = Math.max(0, now - silentSince(life));
   life.listenFrom = now;
-  life.secondLook = false;
+  life.lookSince = null;
   if (life.verdict === "dead" || life.verdict === "left" || life.verdict === "unheard") {
     return undefined;
   }

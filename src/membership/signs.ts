@@ -9,22 +9,23 @@
  * As for peers, silence counts from the moment from which we listened without a break.
  */
 import { after, type Instant, instant } from "../base/index.ts";
+import { isAnswered } from "./lateness.ts";
 
 /** One path, or one ping node. Plain JSON. */
 export interface Sign {
   seenAt: Instant | null;
   /** Null before the first sign; of a link that never was up heartbeat says nothing either. */
   up: boolean | null;
-  /** A tick found it silent for long enough; the next one decides, as for peers. */
-  secondLook: boolean;
+  /** Since when a tick found it silent for long enough; then the beat process is asked, as for peers. */
+  lookSince: Instant | null;
 }
 
-export const newSign = (): Sign => ({ seenAt: null, up: null, secondLook: false });
+export const newSign = (): Sign => ({ seenAt: null, up: null, lookSince: null });
 
 /** Takes a sign into account; true if it is up only now. */
 export function noteSign(sign: Sign, at: Instant): boolean {
   if (sign.seenAt === null || at > sign.seenAt) sign.seenAt = at;
-  sign.secondLook = false;
+  sign.lookSince = null;
   const isNews = sign.up !== true;
   sign.up = true;
   return isNews;
@@ -42,17 +43,23 @@ export function signDeadline(
   return after(instant(Math.max(sign.seenAt ?? listenFrom, listenFrom)), limitMs);
 }
 
-/** Takes it down if a second tick finds its deadline past; true if so. */
-export function judgeSign(sign: Sign, deadline: Instant | undefined, now: Instant): boolean {
+/**
+ * Takes it down if it was silent until its deadline and the beat process has answered since.
+ * @param awakeAt newest sign that the beat process is run
+ */
+export function judgeSign(
+  sign: Sign,
+  deadline: Instant | undefined,
+  now: Instant,
+  awakeAt: Instant | null,
+): boolean {
   if (deadline === undefined || now < deadline) {
-    sign.secondLook = false;
+    sign.lookSince = null;
     return false;
   }
-  if (!sign.secondLook) {
-    sign.secondLook = true;
-    return false;
-  }
-  sign.secondLook = false;
+  sign.lookSince ??= now;
+  if (!isAnswered(sign.lookSince, awakeAt)) return false;
+  sign.lookSince = null;
   sign.up = false;
   return true;
 }

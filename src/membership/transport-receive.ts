@@ -255,6 +255,7 @@ class Judgement {
     peer.generation = generation;
     peer.sequence = newSequenceState();
     peer.sequenceFloor = 0;
+    peer.statusSequence = 0;
     peer.ackSent = 0;
     peer.acked = 0;
     for (const link of Object.values(peer.links)) {
@@ -285,20 +286,27 @@ class Judgement {
         return this.#repeat(sequence);
       case "filled":
         this.#noteOnLink(sequence);
-        return this.#news(false);
+        return this.#news(sequence);
       default:
         this.#noteOnLink(sequence);
         this.#refreshLink();
-        return this.#withFloor(this.#news(true), taken === "reset" ? before : undefined);
+        return this.#withFloor(this.#news(sequence), taken === "reset" ? before : undefined);
     }
   }
 
-  /** Newer than all before, or one that was missing. */
-  #news(newest: boolean): Received {
+  /**
+   * Newer than all before, or one that was missing. A status counts if it is newer than all statuses
+   * before (heartbeat.md 7.1): a message that overtook it on the wire does not make it old.
+   */
+  #news(sequence: number): Received {
     if (!this.#isForUs()) return nothing;
     const { at, link } = this.#arrival;
     const { source, generation, type } = this.#header;
-    if (type === "status") return newest ? this.#newStatus() : nothing;
+    if (type === "status") {
+      if (sequence <= this.#peer.statusSequence) return nothing;
+      this.#peer.statusSequence = sequence;
+      return this.#newStatus();
+    }
     const fields = agentFields(this.#message);
     return {
       ...nothing,

@@ -46,6 +46,8 @@ export interface PeerState {
   status: string | null;
   announcedDeadtimeMs: number | null;
   lastStatusAt: Instant | null;
+  /** Number of its newest status in this generation; 0 before the first. */
+  statusSequence: number;
   /** Key that signed the newest status. */
   keyIndex: number | null;
   sequence: SequenceState;
@@ -162,6 +164,7 @@ function newPeer(
     status: null,
     announcedDeadtimeMs: null,
     lastStatusAt: null,
+    statusSequence: 0,
     keyIndex: null,
     sequence: newSequenceState(),
     acked: 0,

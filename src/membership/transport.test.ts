@@ -75,7 +75,7 @@ function fromPeer(own: HeartbeatFields, from: FromPeer = {}): Uint8Array {
 
 const upStatus = { t: "status", st: "up", dt: "3a98", protocol: "1" };
 
-function eventLine(event: BeatEvent): string {
+function eventLine(event: BeatEvent): string | undefined {
   switch (event.kind) {
     case "status":
       return `status ${event.fields["seq"]} ${event.status} on ${event.link}`;
@@ -87,6 +87,8 @@ function eventLine(event: BeatEvent): string {
       return `refused ${event.reason.replace("BTN-", "")}`;
     case "stalled":
       return `stalled ${event.gapMs}`;
+    case "awake":
+      return undefined; // the answer to every sign of life
     case "linkError":
       return `linkError ${event.link} ${event.detail}`;
     default:

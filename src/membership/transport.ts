@@ -202,6 +202,7 @@ export class Transport {
     if (state.phase.phase === "quiet") this.#wake();
     switch (request.kind) {
       case "alive":
+        this.#outbox.report({ kind: "awake", at: state.now });
         break;
       case "announce":
         this.#announce(request.status, request.deadtimeMs);
