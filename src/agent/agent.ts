@@ -63,6 +63,7 @@ export class Agent {
   readonly #resources: ResourceDesk;
   readonly #desk: CommandDesk;
   readonly #keys: readonly KeyReport[];
+  readonly #durable: FailoverRecord | undefined;
   readonly #verdicts = new Map<string, { readonly reason: string }>();
   readonly #warnings = new Map<string, CodedText>();
   readonly #ended = Promise.withResolvers<"stopped" | "left">();
@@ -87,6 +88,7 @@ export class Agent {
     this.#journal = parts.journal;
     this.#record = parts.record;
     this.#keys = parts.keys;
+    this.#durable = parts.durable;
     this.#desk = new CommandDesk(this.#clock);
     const now = this.#clock.now();
     this.#membership = new Membership(membershipOptions(config, host), now);
@@ -213,8 +215,18 @@ export class Agent {
       command: (command, progress) => this.#command(command, progress),
     });
     this.#note("agent", "started", "BTN-AGENT-STARTED", null, { version, pid: process.pid });
+    this.#sweep();
     this.#loop.start();
     await this.#openBeat();
+  }
+
+  /** Addresses that a crash left behind go before anybody is told that this host is back. */
+  #sweep(): void {
+    const swept = this.#resources.sweep((group) => this.#durable?.groups[group]?.heldHere === true);
+    for (const { group, address } of swept) {
+      this.#note("agent", "swept", "BTN-AGENT-SWEPT-ADDRESS", group, { address });
+      this.#setup.say(`[BTN-AGENT-SWEPT-ADDRESS] ${group}: ${address} was left over from before`);
+    }
   }
 
   async #openBeat(): Promise<void> {
@@ -291,6 +303,9 @@ export class Agent {
       case "release":
         this.#resources.release(effect.group, effect.operation, effect.urgent);
         return;
+      case "adopt":
+        this.#resources.adopt(effect.group, effect.epoch);
+        return;
       case "rejoin":
         this.#beat?.request({ kind: "rejoin" }).catch(() => undefined);
         return;
@@ -324,6 +339,8 @@ export class Agent {
     if (entry.kind === "effect" && value.kind === "verdict") {
       this.#verdicts.set(value.host, { reason: value.reason });
       if (value.verdict !== "alive") this.#journal.dumpBeats();
+      // What only the network can tell is asked now, so that a takeover does not wait for it (DESIGN 7.12).
+      if (value.verdict === "late") this.#resources.prepareTakeover();
     }
     if (entry.kind === "effect" || value.kind === "operationDone") this.#statusChanged();
   }
@@ -371,6 +388,7 @@ export class Agent {
 
   #statusChanged(): void {
     this.#revision++;
+    this.#resources.noteHolders(this.#failover.view());
     if (this.#statusTimer !== undefined) return;
     this.#statusTimer = setTimeout(() => {
       this.#statusTimer = undefined;

@@ -4,7 +4,7 @@
  * world, the simulator a virtual one, and both run these same lines.
  */
 import type { Clock, Instant } from "../base/index.ts";
-import { assert, earliest } from "../base/index.ts";
+import { assert, earliest, unreachable } from "../base/index.ts";
 import type { Failover, FailoverEffect, FailoverEvent, FailoverRecord } from "../failover/index.ts";
 import type {
   BeatEvent,
@@ -43,7 +43,20 @@ const QUEUE_MAX = 10_000;
 type Job =
   | { readonly for: "membership"; readonly event: MembershipEvent }
   | { readonly for: "failover"; readonly event: FailoverEvent }
-  | { readonly for: "effects"; readonly effects: readonly FailoverEffect[] };
+  /** The oldest record that was being written is on disk. */
+  | { readonly for: "durable" };
+
+/**
+ * Effects that pass a record that is still being written: they stop, tell or ask of this host alone.
+ * Everything else rests on decisions that must survive a power loss first (style P4).
+ */
+const passesBarrier: ReadonlySet<FailoverEffect["kind"]> = new Set([
+  "release",
+  "decision",
+  "progress",
+  "probe",
+  "compare",
+]);
 
 /** Drives the membership and failover cores of one host. */
 export class HostLoop {
@@ -51,6 +64,8 @@ export class HostLoop {
   readonly #failover: Failover;
   readonly #world: HostWorld;
   readonly #queue: Job[] = [];
+  /** One list per record being written, oldest first: what is to follow it. */
+  readonly #barriers: FailoverEffect[][] = [];
   /** Newest operation carried out, by group. */
   readonly #operations = new Map<string, number>();
   #draining = false;
@@ -131,8 +146,11 @@ export class HostLoop {
         this.#world.record({ kind: "input", room: "failover", value: job.event });
         this.#carryOut(this.#failover.step(now, job.event));
         return;
-      case "effects":
-        this.#carryOut(job.effects);
+      case "durable":
+        for (const effect of this.#barriers.shift() ?? []) this.#perform(effect);
+        return;
+      default:
+        unreachable(job);
     }
   }
 
@@ -147,14 +165,20 @@ export class HostLoop {
     for (const effect of effects) {
       this.#world.record({ kind: "effect", room: "failover", value: effect });
       if (effect.kind === "persist") {
-        const { record, then } = effect;
-        this.#world.persist(record, () => this.#push({ for: "effects", effects: then }));
-      } else if (effect.kind === "send") {
-        this.#world.beat({ kind: "send", fields: effect.fields });
-      } else if (this.#isCurrent(effect)) {
-        this.#world.perform(effect);
+        this.#barriers.push([...effect.then]);
+        this.#world.persist(effect.record, () => this.#push({ for: "durable" }));
+        continue;
       }
+      const barrier = passesBarrier.has(effect.kind) ? undefined : this.#barriers.at(-1);
+      if (barrier === undefined) this.#perform(effect);
+      else barrier.push(effect);
     }
+  }
+
+  #perform(effect: FailoverEffect): void {
+    assert(effect.kind !== "persist", "A record must not wait behind another record");
+    if (effect.kind === "send") this.#world.beat({ kind: "send", fields: effect.fields });
+    else if (this.#isCurrent(effect)) this.#world.perform(effect);
   }
 
   /**

@@ -30,12 +30,11 @@ export const agentReasons = {
     meaning: "The name in `uname -n` (or `name:`, or nodeinfo) is none of the data hosts.",
     action: "Add the host to the configuration on every host, or correct the machine's name.",
   },
-  "BTN-AGENT-INSECURE-DIGEST": {
-    title: "The configured digest protects against nothing",
+  "BTN-AGENT-SWEPT-ADDRESS": {
+    title: "An address left over from before was removed at the start",
     meaning:
-      "crc finds transmission errors; anybody on the network can make one. The agent does not start with it.",
-    action:
-      "Use sha1 with a real heartbeat, sha256 between Baton hosts, or accept it with --insecure.",
+      "This host does not hold its group, so the address would have answered for a service that is not here.",
+    action: "Nothing.",
   },
   "BTN-AGENT-STARTED": {
     title: "The agent started",

@@ -4,9 +4,14 @@
  */
 import type { Clock } from "../base/index.ts";
 import type { ClusterConfig } from "../config/index.ts";
-import type { FailoverEvent, Proof } from "../failover/index.ts";
-import { createResourceAgent } from "../resources/create.shell.ts";
-import { GroupRunnerShell } from "../resources/group-runner.shell.ts";
+import type { FailoverEvent, GroupView, Proof } from "../failover/index.ts";
+import {
+  type AddressAgent,
+  createResourceAgent,
+  GroupRunnerShell,
+  type SharedDiskAgent,
+  sweepLeftovers,
+} from "../resources/index.shell.ts";
 import type { GroupSpec, ResourceAgent, ResourceNotice, RunnerEffect } from "../resources/index.ts";
 import type { ResourceReport } from "./control.ts";
 
@@ -28,26 +33,27 @@ interface GroupDesk {
   readonly group: GroupSpec;
   readonly agents: readonly ResourceAgent[];
   readonly runner: GroupRunnerShell;
-  proof: string;
+  /** Ends what listens for changed proofs. */
+  readonly stopListening: () => void;
+  /** Who held it when last looked. */
+  holder: string | null;
 }
 
-/** An agent whose resource can be compared before it is served (R5). */
-type Comparable = ResourceAgent & { readProof(): Promise<Proof> };
+const isSharedDisk = (agent: ResourceAgent): agent is SharedDiskAgent =>
+  agent.spec.kind === "shared-disk";
+const isAddress = (agent: ResourceAgent): agent is AddressAgent => agent.spec.kind === "address";
 
-const isComparable = (agent: ResourceAgent): agent is Comparable => "readProof" in agent;
+/** How long the network is asked who has an address. */
+const PROBE_MS = 400;
 
 /** Owns the runners. `dispose` lets go without stopping anything. */
 export class ResourceDesk {
   readonly #parts: ResourceDeskParts;
   readonly #groups = new Map<string, GroupDesk>();
-  readonly #timer: NodeJS.Timeout;
-  #comparing = false;
 
   constructor(parts: ResourceDeskParts) {
     this.#parts = parts;
     for (const group of parts.config.groups) this.#groups.set(group.name, this.#open(group));
-    // What can be compared is read all the time, so that a takeover does not wait for it (DESIGN 7.10).
-    this.#timer = setInterval(() => void this.#compareAll(), parts.config.timing.keepaliveMs);
   }
 
   acquire(group: string, operation: number, epoch: number): void {
@@ -62,19 +68,65 @@ export class ResourceDesk {
     this.#desk(group)?.runner.feed({ kind: "probeAll" });
   }
 
-  /** Reads what there is to compare and tells it, changed or not. */
+  /** The group runs already and is held: watch it, open what was not open. */
+  adopt(group: string, epoch: number): void {
+    this.#desk(group)?.runner.feed({ kind: "adopt", epoch });
+  }
+
+  /** Reads what there is to compare and tells it. */
   async compare(name: string): Promise<void> {
-    const desk = this.#desk(name);
-    if (desk !== undefined) await this.#compare(desk, true);
+    const disk = this.#desk(name)?.agents.find(isSharedDisk);
+    const proof: Proof = disk === undefined ? { kind: "none" } : await disk.readProof();
+    this.#parts.feed({ kind: "proof", group: name, proof });
+  }
+
+  /** A peer is late: asks the network now who has the addresses that may have to move. */
+  prepareTakeover(): void {
+    for (const { agents, holder } of this.#groups.values()) {
+      if (holder === this.#parts.host) continue;
+      for (const agent of agents.filter(isAddress)) {
+        // Its answer is a help at the start, not a condition of it: a failure is told there.
+        agent.prepare({ timeoutMs: PROBE_MS, holderMayAnswer: true }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Learns, while all is well, whose hardware address answers for the addresses of the other host. */
+  noteHolders(views: readonly GroupView[]): void {
+    for (const { group, holder } of views) {
+      const desk = this.#desk(group);
+      if (desk === undefined || desk.holder === holder) continue;
+      desk.holder = holder;
+      if (holder === null || holder === this.#parts.host) continue;
+      for (const agent of desk.agents.filter(isAddress)) {
+        agent.learnHolder(PROBE_MS).catch(() => undefined); // Only a refinement of `prepare`.
+      }
+    }
+  }
+
+  /** Removes addresses of groups that this host does not hold; what was removed. */
+  sweep(
+    holds: (group: string) => boolean,
+  ): readonly { readonly group: string; readonly address: string }[] {
+    return [...this.#groups.values()]
+      .filter(({ group }) => !holds(group.name))
+      .flatMap(({ group, agents }) =>
+        sweepLeftovers(agents.filter(isAddress).map((agent) => agent.spec)).map(({ address }) => ({
+          group: group.name,
+          address,
+        })),
+      );
   }
 
   reports(): ReadonlyMap<string, readonly ResourceReport[]> {
-    return new Map([...this.#groups].map(([name, desk]) => [name, reportsOf(desk)]));
+    return new Map([...this.#groups].map(([name, desk]) => [name, desk.runner.resources()]));
   }
 
   dispose(): void {
-    clearInterval(this.#timer);
-    for (const { runner } of this.#groups.values()) runner.dispose();
+    for (const { runner, stopListening } of this.#groups.values()) {
+      stopListening();
+      runner.dispose();
+    }
   }
 
   #desk(name: string): GroupDesk | undefined {
@@ -89,7 +141,7 @@ export class ResourceDesk {
       host,
       clock,
       timing: { keepaliveMs, deadtimeMs },
-      notify: (notice: ResourceNotice) => this.#parts.notice(notice),
+      notify: (notice: ResourceNotice) => this.#noticed(notice),
     };
     const agents = group.resources.map((spec) => createResourceAgent(spec, environment));
     const runner = new GroupRunnerShell({
@@ -99,7 +151,20 @@ export class ResourceDesk {
       onEffect: (effect) => this.#took(group, effect),
       onProgress: (resource, line) => this.#parts.line(group, resource, line),
     });
-    return { group, agents, runner, proof: "" };
+    const listening = agents
+      .filter(isSharedDisk)
+      .map((disk) =>
+        disk.onProof((proof) => this.#parts.feed({ kind: "proof", group: group.name, proof })),
+      );
+    return {
+      group,
+      agents,
+      runner,
+      holder: null,
+      stopListening: () => {
+        for (const stop of listening) stop();
+      },
+    };
   }
 
   #took(group: GroupSpec, effect: RunnerEffect): void {
@@ -125,40 +190,11 @@ export class ResourceDesk {
     }
   }
 
-  async #compareAll(): Promise<void> {
-    // A slow disk must not let readings pile up.
-    if (this.#comparing) return;
-    this.#comparing = true;
-    try {
-      for (const desk of this.#groups.values()) await this.#compare(desk, false);
-    } finally {
-      this.#comparing = false;
-    }
+  #noticed(notice: ResourceNotice): void {
+    this.#parts.notice(notice);
+    if (notice.reason !== "BTN-CLAIM-LOST") return;
+    // The other host has the disk: every write from here on is one too many.
+    const { group, resource, reason, detail } = notice;
+    this.#parts.feed({ kind: "resourceFailed", group, resource, reason, detail });
   }
-
-  async #compare(desk: GroupDesk, asked: boolean): Promise<void> {
-    const comparable = desk.agents.find(isComparable);
-    const proof: Proof = comparable === undefined ? { kind: "none" } : await comparable.readProof();
-    const text = JSON.stringify(proof);
-    if (!asked && (comparable === undefined || text === desk.proof)) return;
-    desk.proof = text;
-    this.#parts.feed({ kind: "proof", group: desk.group.name, proof });
-  }
-}
-
-/** How each resource stands, as its runner believes. */
-function reportsOf(desk: GroupDesk): readonly ResourceReport[] {
-  const { resources } = desk.runner.snapshot();
-  return desk.group.resources.map((spec, index) => {
-    const progress = resources[index];
-    const action = progress?.call?.action;
-    const moving = action === "start" ? "starting" : action === "stop" ? "stopping" : undefined;
-    const detail = progress?.stuck?.detail ?? "";
-    return {
-      name: spec.name,
-      kind: spec.kind,
-      state: moving ?? progress?.belief ?? "unknown",
-      detail,
-    };
-  });
 }

@@ -2,7 +2,6 @@
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { type Command, Option } from "commander";
-import { BatonError } from "../base/index.ts";
 import type { ConfigOutcome, Timing } from "../config/index.ts";
 import { softwareVersion } from "./version.ts";
 
@@ -44,12 +43,12 @@ Example:
 }
 
 async function runAgent(options: AgentOptions): Promise<void> {
-  const { loadClassic, loadNative } = await import("../config/config.shell.ts");
+  const { loadClassic, loadNative, ownName } = await import("../config/config.shell.ts");
   const { Agent, ownHost } = await import("../agent/agent.ts");
   const outcome: ConfigOutcome =
     options.haDir === undefined
-      ? await loadNative(options.config)
-      : await loadClassic(options.haDir, options.name === undefined ? {} : { self: options.name });
+      ? await loadNative(options.config, { self: options.name, insecure: options.insecure })
+      : await loadClassic(options.haDir, { self: options.name, insecure: options.insecure });
   const { formatFinding } = await import("../config/index.ts");
   for (const finding of outcome.findings) say(formatFinding(finding));
   if (!outcome.ok) {
@@ -57,8 +56,8 @@ async function runAgent(options: AgentOptions): Promise<void> {
     return;
   }
   const { config } = outcome;
-  refuseWeakDigest(config.auth.keys, config.auth.sendIndex, options.insecure === true);
-  const host = ownHost(config, options.name ?? hostname());
+  const machine = options.haDir === undefined ? hostname() : await ownName(options.haDir);
+  const host = ownHost(config, options.name ?? machine);
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
   const beatCommand = [process.execPath, "--disable-warning=ExperimentalWarning", main, "beat"];
   const agent = await Agent.start({
@@ -106,21 +105,6 @@ async function live(agent: {
       ...process.argv.slice(1),
     ]);
   }
-}
-
-function refuseWeakDigest(
-  keys: readonly { readonly index: number; readonly method: string }[],
-  sendIndex: number,
-  insecure: boolean,
-): void {
-  const weak = keys.find((key) => key.method === "crc");
-  if (weak === undefined || insecure) return;
-  throw new BatonError({
-    code: "BTN-AGENT-INSECURE-DIGEST",
-    message: `Cannot use key ${weak.index}: its method is crc${weak.index === sendIndex ? ", and it signs what this host sends" : ""}`,
-    consequence: "Anybody on the network could stop or move the service",
-    fix: "Use sha1 (or sha256 between Baton hosts), or start with --insecure to accept it all the same",
-  });
 }
 
 /** What `cl_status hbparameter` knows, in the words of ha.cf. */

@@ -145,6 +145,8 @@ export type FailoverEffect =
       readonly epoch: number;
       readonly reason: string;
     }
+  /** The group was found running and stays: watch it again, under this epoch, without a stop. */
+  | { readonly kind: "adopt"; readonly group: string; readonly epoch: number }
   | {
       readonly kind: "release";
       readonly operation: number;

@@ -233,7 +233,9 @@ export function probed(turn: Turn, event: Extract<FailoverEvent, { kind: "probed
     // Without a record the running group is the best evidence of who holds it.
     const owner = turn.state.recordAbsent.includes(event.group) ? turn.options.self : record.owner;
     turn.keep(event.group, { heldHere: true, ...(owner === undefined ? {} : { owner }) });
-    if (owner === turn.options.self) turn.note("BTN-FAILOVER-ADOPTED", event.detail, event.group);
+    if (owner !== turn.options.self) return;
+    turn.note("BTN-FAILOVER-ADOPTED", event.detail, event.group);
+    turn.emit({ kind: "adopt", group: event.group, epoch: record.epoch });
     return;
   }
   if (event.found === "stopped") {

@@ -20,6 +20,8 @@ const links = ["eth0", "eth1"];
 const names = ["dbm157", "dbm158"] as const;
 type Name = (typeof names)[number];
 const faultsEndMs = 60_000;
+/** Loss goes on when crashes and cuts are over: what it takes must be asked for and sent again. */
+const lossEndMs = 75_000;
 const endMs = 80_000;
 /** `max(2 x keepalive, deadtime / 3)`: a shorter freeze goes unnoticed. */
 const doubtMs = 400;
@@ -64,7 +66,7 @@ class World {
     for (const host of this.hosts.values()) {
       this.at(this.random.between(0, 3_000), undefined, () => host.boot());
     }
-    for (let ms = 5_000; ms < faultsEndMs; ms += this.random.between(1_000, 6_000)) {
+    for (let ms = 5_000; ms < faultsEndMs - 1_000; ms += this.random.between(1_000, 6_000)) {
       this.at(ms, undefined, () => this.#fault());
     }
     for (let ms = 0; ms <= endMs; ms += 100) this.at(ms, undefined, () => this.#look());
@@ -102,14 +104,17 @@ class World {
   }
 
   #isLost(from: Name, link: string, index: number): boolean {
-    if (this.now >= faultsEndMs) return false;
+    if (this.now >= lossEndMs) return false;
     if (this.now < (this.cuts.get(`${from} ${link}`) ?? 0)) return true;
     return this.random.chance(this.lossByLink[index] ?? 0);
   }
 
   #fault(): void {
     const host = this.hosts.get(this.random.pick(names));
-    const untilMs = Math.min(faultsEndMs, this.now + this.random.pick([300, 900, 2_000, 6_000]));
+    const untilMs = Math.min(
+      faultsEndMs - 1_000,
+      this.now + this.random.pick([300, 900, 2_000, 6_000]),
+    );
     switch (this.random.between(0, 5)) {
       case 0:
         host?.freeze(untilMs);
@@ -378,7 +383,7 @@ class Judge {
     assert(!overdue || this.#verdict === "dead", `Missed a death at ${now}: ${this.#verdict}`);
   }
 
-  /** The wire has been good for long: everybody lives, and what was said lately has arrived. */
+  /** The wire has been good for a while: everybody lives, and what was said lately has arrived. */
   atEnd(): void {
     assert(this.#verdict === "alive", `${this.#host.name} says ${this.#verdict} at the end`);
     const peer = this.#world.hosts.get(this.#host.peer);
@@ -387,9 +392,9 @@ class Judge {
     }
   }
 
-  /** Numbers sent since the wire is good, apart from those under way. */
+  /** Numbers sent since nothing but loss is wrong, apart from those under way. */
   lately(): readonly number[] {
-    const [from, to] = [faultsEndMs + 10_000, endMs - 1_000];
+    const [from, to] = [faultsEndMs + 10_000, lossEndMs];
     return [...this.#sent].filter(([, at]) => at >= from && at <= to).map(([number]) => number);
   }
 }

@@ -16,6 +16,7 @@ const tooMany: ReadonlySet<string> = new Set([
   "linkHeard",
   "pingReply",
   "beatState",
+  "awake",
 ]);
 
 /**

@@ -55,6 +55,9 @@ export function allCheckers(): readonly Checker[] {
 /** A stop of all resources plus the news of it: the longest that two holders may meet after a heal. */
 const PARTING_MS = 3_000;
 
+/** From the socket through the beat process to the agent. */
+const READING_MS = 1;
+
 /** DESIGN 7.3. */
 const AGENT_GRACE_MS = 3_000;
 
@@ -137,20 +140,28 @@ function isApart(world: CheckedWorld): boolean {
  * lies unread in the socket of a process that was not run.
  */
 function noFalseDeath(): Checker {
-  const heardAt = new Map<string, number>();
+  const unread = new Map<string, { sentAtMs: number; arrivedAtMs: number }[]>();
   return {
     name: "R13 no false death",
-    heard(_world, from, to, sentAtMs) {
+    heard(world, from, to, sentAtMs) {
       const pair = `${from} ${to}`;
-      heardAt.set(pair, Math.max(sentAtMs, heardAt.get(pair) ?? 0));
+      const { deadtimeMs } = world.timing;
+      const young = (unread.get(pair) ?? []).filter(
+        (one) => world.nowMs - one.sentAtMs < deadtimeMs,
+      );
+      unread.set(pair, [...young, { sentAtMs, arrivedAtMs: world.nowMs }]);
     },
     saw(world, host, effect) {
       if (effect.kind !== "verdict" || effect.verdict !== "dead") return undefined;
-      const at = heardAt.get(`${effect.host} ${host}`);
-      if (at === undefined) return undefined;
-      const silentMs = world.nowMs - at;
-      if (silentMs >= world.timing.deadtimeMs) return undefined;
-      return `${host} calls ${effect.host} dead, whose status of ${silentMs.toFixed(0)} ms ago has arrived`;
+      const { nowMs, timing } = world;
+      const known = (unread.get(`${effect.host} ${host}`) ?? []).find(
+        ({ sentAtMs, arrivedAtMs }) =>
+          nowMs - sentAtMs < timing.deadtimeMs && nowMs - arrivedAtMs >= READING_MS,
+      );
+      if (known === undefined) return undefined;
+      const ageMs = (nowMs - known.sentAtMs).toFixed(0);
+      const lay = (nowMs - known.arrivedAtMs).toFixed(0);
+      return `${host} calls ${effect.host} dead, whose status of ${ageMs} ms ago arrived ${lay} ms ago`;
     },
   };
 }

@@ -311,6 +311,7 @@ export class SimHost {
         this.#stopped = true;
         return;
       case "send":
+      case "adopt":
       case "askArbiter":
       case "decision":
       case "progress":
