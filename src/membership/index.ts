@@ -1,3 +1,4 @@
+export { beatReasons } from "./beat-reasons.ts";
 export { BEAT_SOCKET, type BeatPush, type BeatSettings, beatSettings } from "./beat-settings.ts";
 export type {
   BeatCounters,
@@ -19,6 +20,7 @@ export {
   type MembershipSnapshot,
   type MembershipView,
 } from "./membership.ts";
+export { type MembershipReason, membershipReasons } from "./reasons.ts";
 export {
   type Ambient,
   Transport,
