@@ -30,6 +30,8 @@ export interface PairOptions {
   readonly authkeys: string;
   /** More scripts for resource.d: name -> text. */
   readonly scripts?: Readonly<Record<string, string>>;
+  /** Arguments of `baton` for the agent. @default agent --ha-dir /etc/ha.d */
+  readonly agentArguments?: string;
 }
 
 /** The times of the captures: fast enough for a test, slow enough for a loaded machine. */
@@ -114,7 +116,8 @@ export class Pair {
       "mkdir -p /run/baton /var/log/baton;",
       `mount --bind ${this.tree(host)}/batonlib /var/lib/baton;`,
       `exec ${process.execPath} --disable-warning=ExperimentalWarning ${root}/src/main.ts`,
-      "agent --ha-dir /etc/ha.d >>/var/log/baton/agent.log 2>&1",
+      this.#options.agentArguments ?? "agent --ha-dir /etc/ha.d",
+      ">>/var/log/baton/agent.log 2>&1",
     ].join(" ");
     const shell = spawn(
       "ip",
