@@ -29,6 +29,7 @@ import type { MessageFields } from "./contract.ts";
 import { allReleased, retryState, type Want } from "./group.ts";
 import { gate, isAlive, isGone } from "./ownership.ts";
 import type { FailoverReason } from "./reasons.ts";
+import { letGoMs } from "./safety.ts";
 import { isReleased, newClassic } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
@@ -226,7 +227,9 @@ function adoptHolds(turn: Turn): void {
 
 /** This host was not run (R13): the real peer may have replaced it, and would restart itself now. */
 export function classicStalled(turn: Turn, gapMs: number): void {
-  if (gapMs < turn.options.timing.deadtimeMs) return;
+  // The beat process rejoins by itself after a silence of deadtime - keepalive; a gap as this core
+  // sees it can be shorter than that silence by another one.
+  if (gapMs < letGoMs(turn)) return;
   const { state } = turn;
   turn.note("BTN-FAILOVER-STALLED", `not run for ${Math.round(gapMs)} ms`);
   state.heldAtStart = turn.options.groups

@@ -19,7 +19,7 @@ import type { Turn } from "./turn.ts";
 const marginMs = (turn: Turn): number => 2 * turn.options.timing.keepaliveMs;
 
 /** Silence after which a holder that may be replaced has stopped. */
-const letGoMs = (turn: Turn): number =>
+export const letGoMs = (turn: Turn): number =>
   Math.max(0, turn.options.timing.deadtimeMs - marginMs(turn));
 
 /** Time for the peer's word after a stall: two beats, and never less than a scheduler's hiccup. */

@@ -73,7 +73,8 @@ export class Outbox {
 
   /** One status to all, and one echo request to each ping node (heartbeat.md 9.1). */
   sendStatus(): void {
-    const { status, peers } = this.#state;
+    const { status, peers, now } = this.#state;
+    this.#state.spokenAt = now;
     const heard = Object.entries(peers).flatMap(([host, peer]) =>
       Object.entries(peer.links).flatMap(([link, { sequence }]) =>
         sequence === null ? [] : [{ host, link, sequence }],

@@ -83,6 +83,10 @@ export interface TransportState {
   /** When this generation sent its first status; null before. */
   burstAt: Instant | null;
   agentSeenAt: Instant | null;
+  /** When this generation sent its newest status; null before the first. */
+  spokenAt: Instant | null;
+  /** When a generation was begun because the one before had been silent for too long. */
+  rejoinedAt: Instant | null;
   silenced: boolean;
   pingSequence: number;
   /** Numbers drawn from the seed so far. */
@@ -113,6 +117,8 @@ export function newTransportState(
     deadtimeMs: options.deadtimeMs,
     burstAt: null,
     agentSeenAt: null,
+    spokenAt: null,
+    rejoinedAt: null,
     silenced: true,
     pingSequence: 0,
     draws: 0,

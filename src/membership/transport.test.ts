@@ -294,6 +294,37 @@ test("rejoin is a new generation, durable first, and sequence from 1", () => {
   ]);
 });
 
+test("to a classic peer, the word after a silence of a deadtime is that of a new generation", () => {
+  const story = joined();
+  story.at(14_000, { kind: "tick" });
+  deepEqual(story.told(), ["14000 stalled 14000", "14000 persist 71 peer 5/0 confirm"]);
+  story.ask(14_001, { kind: "alive" }).ask(14_001, { kind: "rejoin" });
+  deepEqual(story.told(), []);
+  deepEqual(
+    story.at(14_010, { kind: "persisted", generation: 71 }).told()[0],
+    "14010 send status st=init dt=4268 seq=1 hg=47",
+  );
+  deepEqual(story.ask(14_100, { kind: "rejoin" }).told(), []);
+});
+
+test("a shorter silence, or one towards a Baton peer, is none", () => {
+  const shorter = joined().at(13_900, { kind: "tick" });
+  ok(shorter.told().some((line) => line.startsWith("13900 send status st=up dt=3a98 seq=4 hg=46")));
+  const baton = joined().hear(10, fromPeer({ ...upStatus, btn: "0.1.0" }, { sequence: 2 }));
+  ok(
+    baton
+      .at(60_000, { kind: "tick" })
+      .told()
+      .some((line) => line.includes("seq=4 hg=46")),
+  );
+});
+
+test("an agent that was silent for long lets a classic peer see a new generation", () => {
+  const story = joined({ agentGraceMs: 3_000 }).until(30_000);
+  story.told();
+  deepEqual(story.ask(30_000, { kind: "alive" }).told(), ["30000 persist 71 peer 5/0 confirm"]);
+});
+
 test("each message counts once; the other link's copy refreshes that link only", () => {
   const story = beating();
   const first = fromPeer(upStatus, { sequence: 1 });

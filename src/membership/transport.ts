@@ -6,6 +6,8 @@
  *                     ^                     ^                        |
  *                  rejoin                   '-- agentGrace expired --'     any --end--> ended
  *
+ * To a classic peer, a silence of ours long enough to be taken for our death is a rejoin as well.
+ *
  * Promises: nothing is sent before the own generation is durable; nothing is sent without a recent
  * sign of life from the agent; no number of a peer is taken twice; nothing is parsed before its
  * digest is right. Source: heartbeat.md 5.3, 6, 7.1, 9.1, 15; reliability 9.2.
@@ -72,6 +74,7 @@ export class Transport {
     this.#noteStall(now);
     state.now = now;
     this.#expireAgent();
+    if (state.phase.phase === "beating") this.#rejoinIfMissed(event.ambient.wallMs);
     this.#take(event);
     this.#sendDue();
     return this.#outbox.take();
@@ -136,9 +139,30 @@ export class Transport {
     state.history = [];
     state.status = "init";
     state.burstAt = null;
+    state.spokenAt = null;
     state.phase = { phase: "writing" };
     for (const peer of Object.values(state.peers)) peer.acked = 0;
     this.#outbox.put({ kind: "persist", record: durableRecord(state), confirm: true });
+  }
+
+  /**
+   * A heartbeat that took this host for dead gives up its groups and restarts itself when it hears the
+   * same generation again (heartbeat.md 7.6). So the word after such a silence, of whatever cause, is
+   * that of a new one. A keepalive earlier than that: the next beat must still arrive.
+   */
+  #rejoinIfMissed(wallMs: number): boolean {
+    const { spokenAt, deadtimeMs, peers, now } = this.#state;
+    if (spokenAt === null || now - spokenAt < deadtimeMs - this.#options.keepaliveMs) return false;
+    if (!Object.values(peers).some(({ kind }) => kind === "classic")) return false;
+    this.#state.rejoinedAt = now;
+    this.#nextGeneration(wallMs);
+    return true;
+  }
+
+  /** The agent asks for it after the same silence: once is enough. */
+  #hasRejoined(): boolean {
+    const { phase, rejoinedAt, deadtimeMs, now } = this.#state;
+    return phase.phase === "writing" || (rejoinedAt !== null && now - rejoinedAt < deadtimeMs);
   }
 
   #persisted(generation: number): void {
@@ -199,10 +223,10 @@ export class Transport {
     const state = this.#state;
     if (state.phase.phase === "ended" || state.phase.phase === "new") return;
     state.agentSeenAt = state.now;
-    if (state.phase.phase === "quiet") this.#wake();
+    if (state.phase.phase === "quiet" && !this.#rejoinIfMissed(wallMs)) this.#wake();
     switch (request.kind) {
       case "alive":
-        this.#outbox.report({ kind: "awake", at: state.now });
+        this.#outbox.report({ kind: "awake", at: state.now, asked: request.asked ?? null });
         break;
       case "announce":
         this.#announce(request.status, request.deadtimeMs);
@@ -211,7 +235,7 @@ export class Transport {
         this.#outbox.sendForAgent(request.fields);
         break;
       case "rejoin":
-        this.#nextGeneration(wallMs);
+        if (!this.#hasRejoined()) this.#nextGeneration(wallMs);
         break;
       case "rereadKeys":
         this.#outbox.put({ kind: "rereadKeys" });
