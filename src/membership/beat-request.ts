@@ -1,4 +1,4 @@
-import { BatonError, fail, ok, type Result } from "../base/index.ts";
+import { BatonError, fail, instant, ok, type Result } from "../base/index.ts";
 import type { BeatRequest } from "./contract.ts";
 
 /** Takes apart what came over the beat socket. Unknown members are ignored: the agent may be newer. */
@@ -6,7 +6,14 @@ export function parseBeatRequest(value: unknown): Result<BeatRequest> {
   if (!isRecord(value)) return refuse("it is not an object");
   const { kind } = value;
   switch (kind) {
-    case "alive":
+    case "alive": {
+      const { asked } = value;
+      if (asked === undefined || asked === null) return ok({ kind });
+      if (typeof asked !== "number" || !Number.isFinite(asked)) {
+        return refuse("its asked is not an instant");
+      }
+      return ok({ kind, asked: instant(asked) });
+    }
     case "rejoin":
     case "rereadKeys":
     case "end":

@@ -8,6 +8,7 @@ import { mkdir } from "node:fs/promises";
 import { flushCompileCache } from "node:module";
 import { constants, setPriority } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { BatonError, type Clock, unreachable } from "../base/index.ts";
 import { monotonicClock } from "../system/clock.ts";
 import { type LineServer, serveLines } from "../system/lines.ts";
@@ -155,7 +156,7 @@ export class BeatProcess {
           connection.push({ kind: "event", event } satisfies BeatPush);
         }
       },
-      onRequest: async (request) => this.#serve(request.verb, request.args),
+      onRequest: (request) => this.#serve(request.verb, request.args),
     });
     this.#openLinks();
     this.#openPings();
@@ -274,9 +275,15 @@ export class BeatProcess {
     return { kind: "state", state: this.#core.state(), settingsDigest: this.#digest };
   }
 
-  #serve(verb: string, args: unknown): null {
+  async #serve(verb: string, args: unknown): Promise<null> {
     const request = parseBeatRequest(verb === BEAT_VERB ? args : { kind: verb });
     if (!request.ok) throw request.error;
+    // The answer promises that what had arrived was read: the other sockets that are readable in this
+    // turn of the loop come first. Two turns, because they may have been polled after this one.
+    if (request.value.kind === "alive") {
+      await setImmediate();
+      await setImmediate();
+    }
     this.#feed({ kind: "request", request: request.value });
     return null;
   }

@@ -119,15 +119,18 @@ export type BeatEvent =
       readonly link: string;
       readonly detail: string;
     }
-  /** Answer to `alive`: the beat process is run and had read all that arrived, so silence means something. */
-  | { readonly kind: "awake"; readonly at: Instant }
+  /**
+   * Answer to `alive`: the beat process is run. With the `asked` of the question: all that had arrived
+   * by then has been read, so silence up to it means something.
+   */
+  | { readonly kind: "awake"; readonly at: Instant; readonly asked: Instant | null }
   /** The beat process itself was not run for this long (R13). */
   | { readonly kind: "stalled"; readonly at: Instant; readonly gapMs: number };
 
 /** What the agent asks of the beat process. */
 export type BeatRequest =
-  /** Sign of life, at least every 250 ms. */
-  | { readonly kind: "alive" }
+  /** Sign of life, at least every 250 ms; with `asked`, the question whether it is run. */
+  | { readonly kind: "alive"; readonly asked?: Instant | undefined }
   /** What statuses say from now on; sends one at once. */
   | {
       readonly kind: "announce";

@@ -16,9 +16,16 @@ export interface Lateness {
   resumedAt: Instant | null;
   /** Last sign that the beat process is run: connecting to it, or its answer to `alive`. */
   awakeAt: Instant | null;
+  /** When the newest question whether it is run was asked. */
+  askedAt: Instant | null;
 }
 
-export const newLateness = (): Lateness => ({ steppedAt: null, resumedAt: null, awakeAt: null });
+export const newLateness = (): Lateness => ({
+  steppedAt: null,
+  resumedAt: null,
+  awakeAt: null,
+  askedAt: null,
+});
 
 /** Gap after which this host doubts itself, milliseconds. */
 export const doubtMs = (keepaliveMs: number, deadtimeMs: number): number =>

@@ -104,7 +104,11 @@ function line(effect: MembershipEffect): string {
   }
 }
 
-const awake = (ms: number): MembershipEvent => ({ kind: "awake", at: instant(ms) });
+const awake = (ms: number): MembershipEvent => ({
+  kind: "awake",
+  at: instant(ms),
+  asked: instant(ms),
+});
 const isAwakeAsked = (effect: MembershipEffect): boolean =>
   effect.kind === "beat" && effect.request.kind === "alive";
 

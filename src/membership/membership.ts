@@ -7,7 +7,7 @@
  * quantum of 250 ms as in the original (heartbeat.md 17.10). A heartbeat that comes late kills
  * nobody (7.2 is not copied). Judged only at ticks, and only while the beat process is connected.
  */
-import { after, assert, earliest, type Instant, unreachable } from "../base/index.ts";
+import { after, assert, earliest, type Instant, instant, unreachable } from "../base/index.ts";
 import { advanceCommunication } from "./communication.ts";
 import type {
   BeatEvent,
@@ -130,7 +130,7 @@ export class Membership {
         this.#pingReply(event.ping, event.at);
         break;
       case "awake":
-        this.#awake(event.at);
+        this.#awake(event.asked);
         break;
       case "stalled":
         this.#doubtBeatGap(event);
@@ -372,22 +372,28 @@ export class Membership {
     return [...peers, ...pings];
   }
 
-  #lookedAt(): number {
-    return this.#silences().filter(({ lookSince }) => lookSince !== null).length;
+  /**
+   * An answer to a question of ours: all that had arrived when it was asked has been read. Answers to
+   * the regular signs of life, which may have waited before unread datagrams, say nothing.
+   */
+  #awake(asked: Instant | null): void {
+    if (asked === null) return;
+    const { lateness } = this.#state;
+    lateness.awakeAt = instant(Math.max(asked, lateness.awakeAt ?? asked));
+    this.#judge();
   }
 
-  #awake(at: Instant): void {
-    this.#state.lateness.awakeAt = at;
-    if (this.#lookedAt() > 0) this.#judgeSilences();
-  }
-
-  /** Has it read its sockets to the end? Its answer decides about what was looked at. */
   #judge(): void {
-    if (this.#state.beat.state !== "connected") return;
-    const before = this.#lookedAt();
+    const { beat, lateness, now } = this.#state;
+    if (beat.state !== "connected") return;
     this.#judgeSilences();
-    if (this.#lookedAt() <= before) return;
-    this.#effects.push({ kind: "beat", request: { kind: "alive" } });
+    const { askedAt } = lateness;
+    const isNew = this.#silences().some(
+      ({ lookSince }) => lookSince !== null && (askedAt === null || lookSince > askedAt),
+    );
+    if (!isNew) return;
+    lateness.askedAt = now;
+    this.#effects.push({ kind: "beat", request: { kind: "alive", asked: now } });
   }
 
   #judgeSilences(): void {
