@@ -224,8 +224,8 @@ export class Agent {
   #sweep(): void {
     const swept = this.#resources.sweep((group) => this.#durable?.groups[group]?.heldHere === true);
     for (const { group, address } of swept) {
-      this.#note("agent", "swept", "BTN-AGENT-SWEPT-ADDRESS", group, { address });
-      this.#setup.say(`[BTN-AGENT-SWEPT-ADDRESS] ${group}: ${address} was left over from before`);
+      this.#note("agent", "swept", "BTN-ADDRESS-LEFT-OVER", group, { address });
+      this.#setup.say(`[BTN-ADDRESS-LEFT-OVER] ${group}: ${address} was left over from before`);
     }
   }
 

@@ -30,12 +30,6 @@ export const agentReasons = {
     meaning: "The name in `uname -n` (or `name:`, or nodeinfo) is none of the data hosts.",
     action: "Add the host to the configuration on every host, or correct the machine's name.",
   },
-  "BTN-AGENT-SWEPT-ADDRESS": {
-    title: "An address left over from before was removed at the start",
-    meaning:
-      "This host does not hold its group, so the address would have answered for a service that is not here.",
-    action: "Nothing.",
-  },
   "BTN-AGENT-STARTED": {
     title: "The agent started",
     meaning: "What runs on this host is probed before anything is decided.",

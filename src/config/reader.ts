@@ -17,6 +17,7 @@ export interface Source {
   readonly report: Report;
 }
 
+/** Reads one mapping of cluster.yaml key by key; what nobody asked for is an unknown key. */
 export class MapReader {
   readonly path: string;
   readonly line: number;

@@ -314,6 +314,7 @@ function ownHoldings(turn: Turn): Holdings {
   };
 }
 
+/** When the talk with a Baton peer next needs a tick. */
 export function batonDeadlines(turn: Turn): readonly (Instant | null)[] {
   return turn.peer.kind === "baton" ? [turn.state.sent.nextAt, answerHolds(turn) ?? null] : [];
 }

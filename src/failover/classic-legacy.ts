@@ -80,6 +80,7 @@ function takeIfAnswered(turn: Turn): void {
   take(turn, "local");
 }
 
+/** When legacy mode next needs a tick. */
 export function legacyDeadlines(turn: Turn): readonly (Instant | null)[] {
   return Object.values(turn.state.classic.legacyAsked).map((asked) => asked.nextAt);
 }

@@ -388,6 +388,7 @@ function judgeHeld(turn: Turn, name: string): Want {
   }
 }
 
+/** When the talk with a real heartbeat next needs a tick. */
 export function classicDeadlines(turn: Turn): readonly (Instant | null)[] {
   const { classic } = turn.state;
   const { keepaliveMs, deadtimeMs } = turn.options.timing;

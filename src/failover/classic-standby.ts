@@ -239,6 +239,7 @@ function giveBackFailed(turn: Turn): void {
   }
 }
 
+/** When a standby under way next needs a tick: its time-outs of 10 s and 1 h (heartbeat.md 8.4). */
 export function standbyDeadlines(turn: Turn): readonly (Instant | null)[] {
   const { classic } = turn.state;
   return [

@@ -424,6 +424,7 @@ function judgeToPeer(turn: Turn, step: CommandStep): void {
   conclude(step, "failed", why ?? "BTN-FAILOVER-MOVE-CANCELLED", run.failureDetail);
 }
 
+/** When a command under way next needs a tick: to ask again, or to be given up. */
 export function commandDeadlines(turn: Turn): readonly (Instant | null)[] {
   return turn.state.commands.flatMap((command) => [
     command.until,

@@ -56,6 +56,7 @@ export interface FailoverSnapshot {
   readonly state: State;
 }
 
+/** Who should hold what on this host, and why: the state tables are in the README of this room. */
 export class Failover {
   readonly #options: FailoverOptions;
   #state: State;

@@ -65,6 +65,7 @@ const GROUPS_MAX = 256;
 const BODY_CHARACTERS_MAX = 60_000;
 const TEXT_CHARACTERS_MAX = 500;
 
+/** A message to a Baton peer as the fields of a heartbeat message; its body is ASCII and bounded. */
 export function encodeBaton(
   dest: string,
   message: Extract<BatonMessage, { kind: "holdings" | "request" | "answer" }>,

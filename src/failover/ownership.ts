@@ -20,6 +20,7 @@ import type { Turn } from "./turn.ts";
  */
 export type Situation = "talking" | "mute" | "left" | "dead" | "unsure";
 
+/** What can be known of the peer now, in one word. */
 export function situation(turn: Turn): Situation {
   const { peer } = turn;
   switch (peer.verdict) {
@@ -183,6 +184,7 @@ function claimGate(turn: Turn, name: string, forced: boolean): Gate | undefined 
   return shut("BTN-FAILOVER-CLAIM-ALIVE", `${proof.holder} renews its claim`);
 }
 
+/** The options of a group. @throws {RangeError} if there is no such group: a bug */
 export function groupOf(turn: Turn, name: string): Turn["options"]["groups"][number] {
   const group = turn.options.groups.find((one) => one.name === name);
   if (group === undefined) throw new RangeError(`No group ${name}`);

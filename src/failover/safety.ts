@@ -124,6 +124,7 @@ function unheardDeadline(turn: Turn): Instant | undefined {
   return after(unheardSince, letGoMs(turn));
 }
 
+/** When the rules of stepping back (reliability 3.2) next need a tick. */
 export function safetyDeadlines(turn: Turn): readonly (Instant | null | undefined)[] {
   const { state } = turn;
   const settled = state.holdBack === null ? undefined : pingsUpSince(turn);

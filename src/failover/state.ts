@@ -328,6 +328,7 @@ function newGroupRun(): GroupRun {
   };
 }
 
+/** The state of a talk with a real heartbeat that has not begun. */
 export function newClassic(): ClassicState {
   return {
     phase: "init",

@@ -16,6 +16,7 @@ import type { Turn } from "./turn.ts";
 /** A live peer confirms an epoch within a round trip; a standby under way is waited for as well. */
 const HAND_OVER_MS = 10_000;
 
+/** Begins the graceful end of this host: hand over or stop each group, then say goodbye. */
 export function beginStop(turn: Turn, command: string): void {
   const { state } = turn;
   if (state.stopping !== null) {
@@ -96,6 +97,7 @@ function endCommands(turn: Turn, outcome: "done" | "failed", detail = ""): void 
   }
 }
 
+/** When a graceful end next needs a tick. */
 export function stopDeadlines(turn: Turn): readonly (Instant | null)[] {
   const { stopping } = turn.state;
   return stopping === null || stopping.ready ? [] : [stopping.handOverBy];

@@ -8,6 +8,7 @@ import type { Turn } from "./turn.ts";
 /** What `rscstatus` prints (heartbeat.md 10.1). */
 export type RscStatus = "none" | "local" | "foreign" | "all" | "transition";
 
+/** Each group as `baton status` shows it. */
 export function viewGroups(turn: Turn): readonly GroupView[] {
   return turn.options.groups.map((group) => {
     const { name, prefers } = group;
@@ -39,6 +40,7 @@ function thereOf(turn: Turn, name: string): GroupState {
   return held ? "running" : "stopped";
 }
 
+/** heartbeat's word for what this host holds (heartbeat.md 10.1). */
 export function viewRscStatus(turn: Turn): RscStatus {
   const { groups, autoFailback } = turn.options;
   const runs = groups.map(({ name }) => turn.run(name));

@@ -52,6 +52,7 @@ export async function startOrJoinBeat(options: BeatClientOptions): Promise<BeatC
   return client;
 }
 
+/** The agent's connection to its beat process; comes back by itself when it is lost. */
 export class BeatClient {
   readonly #options: BeatClientOptions;
   readonly #path: string;

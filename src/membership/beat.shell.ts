@@ -57,6 +57,7 @@ export async function runBeat(settings: BeatSettings, loadSecret: SecretLoader):
   }
 }
 
+/** The beat process: sockets, files, one timer and the agent's socket around the transport core. */
 export class BeatProcess {
   readonly #settings: BeatSettings;
   readonly #loadSecret: SecretLoader;

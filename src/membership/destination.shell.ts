@@ -6,6 +6,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { socketAddress } from "../system/sockets.ts";
 
+/** Where a link sends to: an address, or a name that is looked up beside the beats. */
 export class Destination {
   readonly text: string;
   readonly #port: number;

@@ -104,6 +104,7 @@ export interface MembershipView {
   readonly pings: readonly { readonly name: string; readonly up: boolean | null }[];
 }
 
+/** What membership says of everybody at `now`, for status. */
 export function membershipView(state: MembershipState, now: Instant): MembershipView {
   return {
     communicationUp: state.communication.phase === "up",

@@ -61,6 +61,7 @@ interface Silence {
   readonly deadline: Instant | undefined;
 }
 
+/** Judges who is alive; one per agent. */
 export class Membership {
   readonly #options: MembershipOptions;
   #state: MembershipState;

@@ -27,6 +27,7 @@ const startingExtraMs = 2_000;
 /** Messages that wait for the generation to become durable. */
 const pendingMax = 64;
 
+/** Everything that the transport says in one step, in order: messages, reports, records. */
 export class Outbox {
   readonly #options: TransportOptions;
   readonly #state: TransportState;

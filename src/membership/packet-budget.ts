@@ -13,6 +13,7 @@ import type { Instant } from "../base/index.ts";
 export const PEER_PACKETS_PER_SECOND = 1_500;
 export const OTHER_PACKETS_PER_SECOND = 500;
 
+/** Token buckets in front of the digest: one for configured peers, one for everybody else. */
 export class PacketBudget {
   readonly #peer: TokenBucket;
   readonly #other: TokenBucket;

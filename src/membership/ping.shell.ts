@@ -51,6 +51,7 @@ export interface PingsOptions {
   readonly handlers: PingHandlers;
 }
 
+/** ICMP echo to the ping nodes, over raw sockets. */
 export class Pings {
   readonly #options: PingsOptions;
   readonly #targets = new Map<string, readonly Destination[]>();

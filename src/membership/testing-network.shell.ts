@@ -10,6 +10,7 @@ process.once("exit", () => {
   for (const network of standing) network[Symbol.dispose]();
 });
 
+/** Two network namespaces with two links between them, for tests; gone when disposed of. */
 export class TestNetwork implements Disposable {
   /** Namespaces of host 157 and host 158. */
   readonly hosts: readonly [string, string];

@@ -43,6 +43,7 @@ export type {
 /** Plain JSON; without secrets. */
 export type TransportSnapshot = TransportState;
 
+/** The core of the beat process; the rules are in the comment above and the README. */
 export class Transport {
   readonly #options: TransportOptions;
   readonly #state: TransportState;

@@ -105,6 +105,7 @@ export function unmountOrder(
 /** How far a stop goes at a moment. */
 export type UnmountStep = "try" | "terminate" | "kill";
 
+/** How far a stop may go after `elapsedMs`. Durations in milliseconds. */
 export function unmountStep(
   elapsedMs: number,
   options: { readonly forceAfterMs: number; readonly urgent: boolean },

@@ -39,6 +39,7 @@ const STOP_RETRY_MAX_MS = 4_000;
 /** `deactivate` is a courtesy to clients; the stop that follows does not wait longer for it. */
 const DEACTIVATE_TIMEOUT_MAX_MS = 2_000;
 
+/** Runs one group; one per group and host. */
 export class GroupRunner {
   readonly #options: GroupRunnerOptions;
   readonly #state: GroupRunnerSnapshot;

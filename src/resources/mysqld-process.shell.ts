@@ -109,6 +109,7 @@ export interface ServerLog {
   readonly own: boolean;
 }
 
+/** Where the server writes its error log: as its option file says, else one of ours in the data directory. */
 export async function findLog(spec: MysqldSpec): Promise<ServerLog> {
   const defaults =
     spec.defaultsFile === undefined

@@ -40,11 +40,6 @@ export const resourcesReasons = {
     meaning: "A local restart is tried before the group moves, as often as its policy allows.",
     action: "Find out why it failed.",
   },
-  "BTN-RESOURCE-FAILED": {
-    title: "A resource failed and its local restarts are used up",
-    meaning: "The group can not stay on this host; whether it moves is decided by failover.",
-    action: "Repair the resource, then clear the failure.",
-  },
   "BTN-RESOURCE-START-FAILED": {
     title: "A resource could not be started",
     meaning: "What had been started of the group is stopped again, so that the other host may try.",
@@ -153,11 +148,6 @@ export const resourcesReasons = {
     title: "An OCF agent says that the resource is configured wrongly everywhere",
     meaning: "No host can start it.",
     action: "Correct the parameters of the resource.",
-  },
-  "BTN-OCF-PROMOTED": {
-    title: "An OCF agent reports a promoted resource",
-    meaning: "Baton starts resources plainly and promotes none; a promoted one counts as running.",
-    action: "See that nothing else manages the resource.",
   },
 
   // mysqld.

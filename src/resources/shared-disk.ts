@@ -131,6 +131,7 @@ const RELEASE_TRIES = 3;
 /** Between two reads this many keepalives count as stillness at most. */
 const GAP_KEEPALIVES = 2;
 
+/** The claim on one shared disk, as this host sees and keeps it (DESIGN 7.10). */
 export class SharedDisk {
   readonly #options: SharedDiskOptions;
   #now: Instant;

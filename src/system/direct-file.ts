@@ -10,6 +10,7 @@ import { addressOf } from "./ffi.ts";
 /** Offsets, lengths and memory are multiples of this: enough for every sector size in use. */
 export const DIRECT_ALIGNMENT_BYTES = 4096;
 
+/** Reads and writes past the page cache (O_DIRECT), in whole aligned blocks, off the event loop. */
 export class DirectFile {
   readonly #handle: FileHandle;
 

@@ -210,6 +210,7 @@ export function decodeAcknowledgement(payload: Uint8Array): Result<number, Netli
   return ok(negative === 0 ? 0 : -negative);
 }
 
+/** Takes apart an RTM_NEWLINK payload; total. */
 export function decodeLink(payload: Uint8Array): Result<Link, NetlinkFormatError> {
   if (payload.length < 16) return malformed(`a link of ${payload.length} bytes`);
   const attributes = decodeAttributes(payload.subarray(16));
@@ -228,6 +229,7 @@ export function decodeLink(payload: Uint8Array): Result<Link, NetlinkFormatError
   });
 }
 
+/** Takes apart an RTM_NEWADDR payload; total. */
 export function decodeAddress(payload: Uint8Array): Result<InterfaceAddress, NetlinkFormatError> {
   if (payload.length < 8) return malformed(`an address of ${payload.length} bytes`);
   const attributes = decodeAttributes(payload.subarray(8));
@@ -252,6 +254,7 @@ export function decodeAddress(payload: Uint8Array): Result<InterfaceAddress, Net
   });
 }
 
+/** Takes apart an RTM_NEWROUTE payload; total. */
 export function decodeRoute(payload: Uint8Array): Result<Route, NetlinkFormatError> {
   if (payload.length < 12) return malformed(`a route of ${payload.length} bytes`);
   const attributes = decodeAttributes(payload.subarray(12));

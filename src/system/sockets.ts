@@ -201,6 +201,7 @@ export interface Receiver {
   readonly sourceLength: Buffer;
 }
 
+/** A receiving buffer with the structures that recvmsg(2) fills, to be used again and again. */
 export function makeReceiver(): Receiver {
   return {
     bytes: Buffer.alloc(65_536),

@@ -49,6 +49,7 @@ export function readClient(
   );
 }
 
+/** `apiauth`: who may use heartbeat's API; Baton's sockets go by group instead. */
 export function readApiauth(draft: HaCfDraft, value: string): Verdict {
   const [client, ...lists] = words(value);
   if (client === undefined)
@@ -69,6 +70,7 @@ export function readApiauth(draft: HaCfDraft, value: string): Verdict {
   );
 }
 
+/** `stonith`: one fence device. */
 export function readStonith(_: HaCfDraft, value: string): Verdict {
   const [type, file] = words(value);
   if (type === undefined || file === undefined)
@@ -76,6 +78,7 @@ export function readStonith(_: HaCfDraft, value: string): Verdict {
   return fencing(type);
 }
 
+/** `stonith_host`: a fence device usable from one host. */
 export function readStonithHost(_: HaCfDraft, value: string): Verdict {
   const [host, type] = words(value);
   if (host === undefined || type === undefined)
@@ -99,6 +102,7 @@ function fencing(type: string): Verdict {
   };
 }
 
+/** `watchdog`: the kernel's watchdog device. */
 export function readWatchdog(draft: HaCfDraft, _: string, at: number): Verdict {
   draft.watchdog = at;
   return refused(
@@ -107,6 +111,7 @@ export function readWatchdog(draft: HaCfDraft, _: string, at: number): Verdict {
   );
 }
 
+/** `pacemaker` and `crm`: the other mode of heartbeat, which is not taken over. */
 export function readCrm(_: HaCfDraft, value: string): Verdict {
   const flag = classicBoolean(value);
   if (flag === false) return kept("haresources mode");

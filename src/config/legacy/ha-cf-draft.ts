@@ -31,6 +31,7 @@ export interface HaCfDraft {
   readonly namesMet: Set<string>;
 }
 
+/** ha.cf before its first line: heartbeat's own defaults. */
 export function emptyDraft(
   port: number,
   resolved: Readonly<Record<string, string>> | undefined,

@@ -43,6 +43,7 @@ export function readUcast(draft: HaCfDraft, value: string, medium: "ucast" | "uc
   return kept(`a link over ${device}, port ${draft.port}`);
 }
 
+/** `bcast`: one broadcast medium per device. */
 export function readBcast(draft: HaCfDraft, device: string): Verdict {
   if (!deviceWord.test(device))
     return illegal(
@@ -72,6 +73,7 @@ export function readMcast(draft: HaCfDraft, value: string, medium: "mcast" | "mc
   return addLink(draft, { medium, device, port, group, ttl, loop: loop === 1 });
 }
 
+/** `serial`: not carried over; refused if it is the only medium. */
 export function readSerial(draft: HaCfDraft): Verdict {
   draft.foreignMedia++;
   return refused(
