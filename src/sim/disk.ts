@@ -13,6 +13,8 @@ export interface Claim {
   readonly holder: string | null;
   readonly epoch: number;
   readonly renewedAtMs: number;
+  /** Since when it has this holder. */
+  readonly sinceMs: number;
 }
 
 /** The claims of all groups; both hosts see the same ones, whatever happens on the network. */
@@ -20,10 +22,15 @@ export class SharedClaims {
   readonly #claims = new Map<string, Claim>();
 
   read(group: string): Claim {
-    return this.#claims.get(group) ?? { holder: null, epoch: 0, renewedAtMs: 0 };
+    return this.#claims.get(group) ?? unclaimed;
   }
 
-  write(group: string, claim: Claim): void {
-    this.#claims.set(group, claim);
+  /** Writes the claim of `holder` (null: released) as of `nowMs`. */
+  write(group: string, holder: string | null, epoch: number, nowMs: number): void {
+    const before = this.read(group);
+    const sinceMs = before.holder === holder ? before.sinceMs : nowMs;
+    this.#claims.set(group, { holder, epoch, renewedAtMs: nowMs, sinceMs });
   }
 }
+
+const unclaimed: Claim = { holder: null, epoch: 0, renewedAtMs: 0, sinceMs: 0 };

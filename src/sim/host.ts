@@ -1,16 +1,19 @@
 /** A simulated host: beat process, agent, runners and disk, around the real cores and the real loop. */
 import { HostLoop, type HostWorld, type WorldEffect } from "../agent/host-loop.ts";
 import { after, type Prng, unreachable } from "../base/index.ts";
-import type { Failover, FailoverEvent, FailoverRecord } from "../failover/index.ts";
+import type { Failover, FailoverEffect, FailoverEvent, FailoverRecord } from "../failover/index.ts";
 import {
   type Ambient,
+  type BeatEvent,
   type BeatRequest,
   type Membership,
+  type MembershipEffect,
   Transport,
   type TransportEffect,
   type TransportInput,
   type TransportOptions,
 } from "../membership/index.ts";
+import type { Operation } from "./checkers.ts";
 import type { DurableState, SharedClaims } from "./disk.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { Network } from "./network.ts";
@@ -38,12 +41,14 @@ export interface HostParts {
   readonly pings: readonly string[];
   readonly timing: { readonly keepaliveMs: number; readonly deadtimeMs: number };
   /** A datagram for the other host. */
-  transmit(bytes: Uint8Array): void;
+  transmit(host: SimHost, bytes: Uint8Array): void;
   transportOptions(seed: number): TransportOptions;
   makeMembership(now: number): Membership;
   makeFailover(record: FailoverRecord | undefined, now: number): Failover;
-  /** Checkers see each effect of failover and each verdict. */
-  observe(host: string, kind: "failover" | "membership", value: unknown): void;
+  /** What the checkers see: each effect of a core, operations begun, words of the beat process. */
+  observe(host: SimHost, effect: MembershipEffect | FailoverEffect): void;
+  began(host: SimHost, operation: Operation): void;
+  told(host: SimHost, event: BeatEvent): void;
 }
 
 /** One machine of the pair. */
@@ -63,7 +68,10 @@ export class SimHost {
   #cancelBeatTimer: () => void = () => undefined;
   #loop: HostLoop | undefined;
   /** Power goes at the n-th durable write from now on. */
-  #crashAt: { left: number; readonly when: "before" | "after" } | undefined;
+  #crashAt:
+    | { left: number; readonly when: "before" | "after"; readonly process?: "agent" | "beat" }
+    | undefined;
+  readonly #writtenAt = { agent: 0, beat: 0 };
   #stopped = false;
   /** Since when no agent runs here, in simulated milliseconds; undefined while one does. */
   agentAwaySince: number | undefined = 0;
@@ -123,8 +131,14 @@ export class SimHost {
     }
   }
 
-  crashAtPersist(nth: number, when: "before" | "after"): void {
-    this.#crashAt = { left: nth, when };
+  /** Power goes at the `nth` write from now on: of that process, or of either. */
+  crashAtPersist(nth: number, when: "before" | "after", process?: "agent" | "beat"): void {
+    this.#crashAt = { left: nth, when, ...(process === undefined ? {} : { process }) };
+  }
+
+  /** Nothing that was planned for a later write happens any more. */
+  forgetCrash(): void {
+    this.#crashAt = undefined;
   }
 
   startBeat(): void {
@@ -205,11 +219,10 @@ export class SimHost {
   }
 
   #performBeat(effect: TransportEffect): void {
-    const { events, network, name } = { ...this.parts };
+    const { events, network, name } = this.parts;
     switch (effect.kind) {
       case "send":
-        this.parts.truth.counts.set("sent", (this.parts.truth.counts.get("sent") ?? 0) + 1);
-        this.parts.transmit(effect.bytes);
+        this.parts.transmit(this, effect.bytes);
         return;
       case "ping":
         if (!network.pings(name)) return;
@@ -219,7 +232,7 @@ export class SimHost {
         });
         return;
       case "persist":
-        this.#persist(this.beat, () => {
+        this.#persist("beat", () => {
           this.durable.transport = effect.record;
           const { generation } = effect.record;
           if (effect.confirm && generation !== null) {
@@ -228,6 +241,7 @@ export class SimHost {
         });
         return;
       case "report":
+        this.parts.told(this, effect.event);
         this.#toAgent(() => this.#loop?.beatEvent(effect.event));
         return;
       case "reportState":
@@ -255,15 +269,20 @@ export class SimHost {
   }
 
   /** Writes durably after a while; a crash in between leaves what was there before. */
-  #persist(process: SimProcess, written: () => void): void {
-    const at = this.parts.events.now + this.parts.random.between(1, PERSIST_MAX_MS);
+  #persist(who: "agent" | "beat", written: () => void): void {
+    const { events, random, truth } = this.parts;
+    // One file, one writer: a later record is not on disk before an earlier one.
+    const at = Math.max(this.#writtenAt[who], events.now + random.between(1, PERSIST_MAX_MS));
+    this.#writtenAt[who] = at;
     const due = this.#crashAt;
-    if (due !== undefined) due.left--;
-    const fatal = due !== undefined && due.left <= 0 ? due.when : undefined;
-    const { generation } = process;
+    const isMeant = due !== undefined && (due.process === undefined || due.process === who);
+    if (isMeant) due.left--;
+    const fatal = isMeant && due.left <= 0 ? due.when : undefined;
+    const { generation } = this[who];
     // A write that was handed to the kernel ends even if its process is killed or frozen.
-    this.parts.events.schedule(at, () => {
-      if (!this.powered || process.generation !== generation) return;
+    events.schedule(at, () => {
+      if (!this.powered || this[who].generation !== generation) return;
+      if (fatal !== undefined) truth.count(`crash ${fatal} a write of ${who}`);
       if (fatal === "before") this.crash();
       else written();
       if (fatal === "after") this.crash();
@@ -275,22 +294,29 @@ export class SimHost {
   #world(clock: ReturnType<SimProcess["clock"]>): HostWorld {
     return {
       clock,
-      beat: (request) => this.#toBeat(request),
+      beat: (request) => {
+        if (request.kind === "send") this.parts.observe(this, request);
+        this.#toBeat(request);
+      },
       persist: (record, done) => {
         const { agent } = this;
-        this.#persist(agent, () => {
+        this.#persist("agent", () => {
           this.durable.failover = record;
           agent.deliver(this.parts.events.now, done);
         });
       },
       perform: (effect) => this.#perform(effect),
       record: (entry) => {
-        if (entry.kind === "effect") this.parts.observe(this.name, entry.room, entry.value);
+        // What failover wants is observed when it is carried out, not when it begins to wait.
+        if (entry.kind === "effect" && entry.room === "membership") {
+          this.parts.observe(this, entry.value);
+        }
       },
     };
   }
 
   #perform(effect: WorldEffect): void {
+    this.parts.observe(this, effect);
     switch (effect.kind) {
       case "probe":
         this.runners.get(effect.group)?.probe();
@@ -299,9 +325,11 @@ export class SimHost {
         this.runners.get(effect.group)?.compare(true);
         return;
       case "acquire":
+        this.parts.began(this, effect);
         this.runners.get(effect.group)?.acquire(effect.operation, effect.epoch);
         return;
       case "release":
+        this.parts.began(this, effect);
         this.runners.get(effect.group)?.release(effect.operation);
         return;
       case "rejoin":

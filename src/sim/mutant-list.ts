@@ -1,4 +1,110 @@
-/** The planted bugs, one for each invariant that the checkers guard. */
+/** The planted bugs, at least one for each invariant that the checkers guard. */
 import type { Mutant } from "./mutants.ts";
 
-export const mutants: readonly Mutant[] = [];
+export const mutants: readonly Mutant[] = [
+  {
+    name: "what follows a record does not wait for the disk",
+    breaks: "P4 durable before used",
+    profile: "swarm",
+    file: "src/agent/host-loop.ts",
+    find: 'this.#world.persist(effect.record, () => this.#push({ for: "durable" }));',
+    replace: 'this.#world.persist(effect.record, () => undefined); this.#push({ for: "durable" });',
+  },
+  {
+    name: "later steps pass a record that is being written",
+    breaks: "P4 durable before told",
+    profile: "swarm",
+    file: "src/agent/host-loop.ts",
+    find: "if (barrier === undefined) this.#perform(effect);",
+    replace: "if (barrier === undefined || true) this.#perform(effect);",
+  },
+  {
+    name: "the beat process speaks before its generation is durable",
+    breaks: "S12 durable before sent",
+    profile: "swarm",
+    file: "src/membership/transport.ts",
+    find: 'this.#outbox.put({ kind: "persist", record: durableRecord(state), confirm: true });',
+    replace:
+      'this.#outbox.put({ kind: "persist", record: durableRecord(state), confirm: false }); state.phase = { phase: "quiet" };',
+  },
+  {
+    name: "an acquire that waited is begun after the release that replaced it",
+    breaks: "R19 operations in order",
+    profile: "starts",
+    file: "src/agent/host-loop.ts",
+    find: "if (effect.operation < newest) return false;",
+    replace: "",
+  },
+  {
+    name: "a takeover does not raise the epoch",
+    breaks: "R7 one owner per epoch",
+    profile: "swarm",
+    file: "src/failover/baton-peer.ts",
+    find: "nextEpoch(turn, name, turn.options.self, open.unproven);",
+    replace: "turn.keep(name, { owner: turn.options.self });",
+  },
+  {
+    name: "a peer that lives but has not answered counts as gone",
+    breaks: "S1 one holder",
+    profile: "swarm",
+    file: "src/failover/ownership.ts",
+    find: 'return now === "left" || now === "dead";',
+    replace: 'return now === "left" || now === "dead" || now === "mute";',
+  },
+  {
+    name: "a holder that was replaced goes on",
+    breaks: "S1 one holder",
+    profile: "splits",
+    file: "src/failover/baton-peer.ts",
+    find: 'if (!isReleased(run.here)) return { to: "stop", urgent: true, reason: "BTN-FAILOVER-PEER-OWNS" };',
+    replace: "",
+  },
+  {
+    name: "a silence is believed although the own beat process was not run",
+    breaks: "R13 no false death",
+    profile: "stalls",
+    file: "src/membership/lateness.ts",
+    find: "awakeAt !== null && awakeAt >= lookSince;",
+    replace: "awakeAt !== null && lookSince !== null;",
+  },
+  {
+    name: "silence that a frozen host could not have heard counts",
+    breaks: "R13 a thawed host listens first",
+    profile: "stalls",
+    file: "src/membership/peer-life.ts",
+    find: "  life.listenFrom = now;",
+    replace: "",
+  },
+  {
+    name: "datagrams of a dead generation are taken",
+    breaks: "S12 generations grow",
+    profile: "rebirths",
+    file: "src/membership/transport-receive.ts",
+    find: "if (known !== null && generation < known) {",
+    replace: "if (known !== null && generation < 0) {",
+  },
+  {
+    name: "a claim that moves is ignored",
+    breaks: "R5 compare before serve",
+    profile: "splits",
+    file: "src/failover/ownership.ts",
+    find: 'if (proof.kind !== "claim" || proof.still) return undefined;',
+    replace: "if (proof.holder !== undefined) return undefined;",
+  },
+  {
+    name: "a group whose start failed is not handed to the peer",
+    breaks: "L4 the group is not let go",
+    profile: "starts",
+    file: "src/failover/moves.ts",
+    find: "if (digestsAgree(turn) !== true || told.tries >= run.tries) return false;",
+    replace: "if (told.tries >= 0) return false;",
+  },
+  {
+    name: "both hosts give way after a split",
+    breaks: "L4 the group is not let go",
+    profile: "splits",
+    file: "src/failover/ownership.ts",
+    find: "if (decider !== self) {",
+    replace: "if (decider !== undefined) {",
+  },
+];

@@ -3,19 +3,22 @@
  * copy of the sources; the same seeds are run there, and one of them must find it.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BatonError } from "../base/index.ts";
 import { run } from "../system/process.ts";
-import type { CampaignReport } from "./campaign.ts";
+import { type CampaignReport, runSeed } from "./campaign.ts";
 import { mutants } from "./mutant-list.ts";
+import type { Profile } from "./schedule.ts";
 
 /** One planted bug. `find` must occur exactly once in `file`. */
 export interface Mutant {
   readonly name: string;
   /** The invariant or rule that it breaks. */
   readonly breaks: string;
+  /** The schedules that are tried. */
+  readonly profile: Profile;
   readonly file: string;
   readonly find: string;
   readonly replace: string;
@@ -27,29 +30,43 @@ export interface MutantOutcome {
   /** Schedules run until it was found, or in all. */
   readonly seeds: number;
   readonly seed: number | undefined;
+  /** Undefined as well if the code without the bug fails at that seed too. */
   readonly foundBy: string | undefined;
   readonly message: string | undefined;
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Seeds given to each planted bug, and the time. */
-const SEEDS_MAX = 3_000;
-const BUDGET = "120s";
-const LIMIT_MS = 300_000;
+const SEEDS_MAX = 1_000;
+const BUDGET = "60s";
+const LIMIT_MS = 150_000;
 
-/** Plants each bug in turn and runs seeds until one finds it. */
-export async function runMutants(options: { readonly jobs: number }): Promise<MutantOutcome[]> {
+/** Plants each bug in a copy of its own and runs seeds there until one finds it; `jobs` at a time. */
+export async function runMutants(options: {
+  readonly jobs: number;
+  onOutcome?(outcome: MutantOutcome): void;
+}): Promise<readonly MutantOutcome[]> {
+  const waiting = [...mutants.entries()];
   const outcomes: MutantOutcome[] = [];
-  for (const mutant of mutants) outcomes.push(await runMutant(mutant, options.jobs));
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, mutant] = next;
+      const outcome = await runMutant(mutant);
+      outcomes[index] = outcome;
+      options.onOutcome?.(outcome);
+    }
+  };
+  const jobs = Math.max(1, Math.min(options.jobs, availableParallelism()));
+  await Promise.all(Array.from({ length: jobs }, work));
   return outcomes;
 }
 
-async function runMutant(mutant: Mutant, jobs: number): Promise<MutantOutcome> {
+async function runMutant(mutant: Mutant): Promise<MutantOutcome> {
   const directory = mkdtempSync(join(tmpdir(), "btn-mutant-"));
   try {
     cpSync(join(root, "src"), join(directory, "src"), {
       recursive: true,
-      filter: (source) => !source.includes("testdata"),
+      filter: (source) => !/testdata$|\.test\.ts$/.test(source),
     });
     cpSync(join(root, "package.json"), join(directory, "package.json"));
     symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
@@ -59,19 +76,22 @@ async function runMutant(mutant: Mutant, jobs: number): Promise<MutantOutcome> {
       [
         "--disable-warning=ExperimentalWarning",
         join(directory, "src", "main.ts"),
-        ...["sim", "run", "--seeds", `1..${SEEDS_MAX}`, "--budget", BUDGET],
-        ...["--jobs", String(jobs), "--json"],
+        ...["sim", "run", "--seeds", `1..${SEEDS_MAX}`, "--profile", mutant.profile],
+        ...["--budget", BUDGET, "--jobs", "1", "--json"],
       ],
       { timeoutMs: LIMIT_MS, maxOutputBytes: 1024 * 1024 },
     );
     const report = readReport(mutant, result.stdout, result.stderr);
     const first = report.failures[0];
+    // Found is only what the code without the bug does not do.
+    const isProof =
+      first !== undefined && runSeed(first.seed, mutant.profile).violations.length === 0;
     return {
       name: mutant.name,
       breaks: mutant.breaks,
       seeds: report.seeds,
       seed: first?.seed,
-      foundBy: first?.checker,
+      foundBy: isProof ? first.checker : undefined,
       message: first?.message,
     };
   } finally {

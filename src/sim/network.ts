@@ -39,11 +39,13 @@ const KEPT_MAX = 400;
 export class Network {
   readonly #events: EventQueue;
   readonly #random: Prng;
-  readonly #cut = new Set<string>();
+  readonly #cuts = new Map<string, Map<string, Record<Direction, boolean>>>();
   readonly #kept = new Map<string, SentDatagram[]>();
   readonly links: readonly string[];
   weather: Weather = fairWeather;
   pingAnswers = true;
+  /** Counts changes of the cables. */
+  revision = 0;
 
   constructor(events: EventQueue, random: Prng, links: readonly string[]) {
     this.#events = events;
@@ -52,20 +54,32 @@ export class Network {
   }
 
   cut(host: string, link: string, direction: Direction): void {
-    this.#cut.add(`${host} ${link} ${direction}`);
+    const links = this.#cuts.get(host) ?? new Map<string, Record<Direction, boolean>>();
+    this.#cuts.set(host, links);
+    const ends = links.get(link) ?? { in: false, out: false };
+    links.set(link, { ...ends, [direction]: true });
+    this.revision++;
   }
 
   heal(host: string, link: string, direction: Direction): void {
-    this.#cut.delete(`${host} ${link} ${direction}`);
+    const ends = this.#cuts.get(host)?.get(link);
+    if (ends === undefined) return;
+    ends[direction] = false;
+    this.revision++;
   }
 
   healAll(): void {
-    this.#cut.clear();
+    this.#cuts.clear();
+    this.revision++;
   }
 
   /** Whether a datagram of `from` can reach `to` on `link` at all. */
   carries(from: string, to: string, link: string): boolean {
-    return !this.#cut.has(`${from} ${link} out`) && !this.#cut.has(`${to} ${link} in`);
+    return !this.#isCut(from, link, "out") && !this.#isCut(to, link, "in");
+  }
+
+  #isCut(host: string, link: string, direction: Direction): boolean {
+    return this.#cuts.get(host)?.get(link)?.[direction] === true;
   }
 
   /** Whether any link carries datagrams of `from` to `to`. */
@@ -76,7 +90,7 @@ export class Network {
   /** Whether the switch sees `host`'s pings and its answers come back. */
   pings(host: string): boolean {
     const link = this.links[0] ?? "";
-    const cut = this.#cut.has(`${host} ${link} out`) || this.#cut.has(`${host} ${link} in`);
+    const cut = this.#isCut(host, link, "out") || this.#isCut(host, link, "in");
     return this.pingAnswers && !cut;
   }
 

@@ -19,6 +19,7 @@ export class SimProcess {
   #backlog: (() => void)[] = [];
   #lateTimers: (() => void)[] = [];
   #pausedUntil = 0;
+  #pausedFrom = 0;
   alive = false;
   generation = 0;
 
@@ -29,6 +30,11 @@ export class SimProcess {
 
   get paused(): boolean {
     return this.#events.now < this.#pausedUntil;
+  }
+
+  /** How long the present pause lasts already, in milliseconds; 0 while it is run. */
+  get pausedForMs(): number {
+    return this.paused ? this.#events.now - this.#pausedFrom : 0;
   }
 
   start(): void {
@@ -49,6 +55,7 @@ export class SimProcess {
   pause(ms: number): void {
     const until = this.#events.now + ms;
     if (!this.alive || until <= this.#pausedUntil) return;
+    if (!this.paused) this.#pausedFrom = this.#events.now;
     this.#pausedUntil = until;
     const { generation } = this;
     this.#events.schedule(until, () => {
@@ -90,9 +97,10 @@ export class SimProcess {
   }
 
   #resume(): void {
+    const { generation } = this;
     const waiting = [...this.#backlog, ...this.#lateTimers];
     this.#backlog = [];
     this.#lateTimers = [];
-    for (const run of waiting) if (this.alive) run();
+    for (const run of waiting) if (this.alive && this.generation === generation) run();
   }
 }

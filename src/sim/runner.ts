@@ -44,11 +44,17 @@ export class SimRunner {
   #plan = 0;
   #claimEpoch = 0;
   #proof = "";
+  #failures = 0;
   startBroken = false;
 
   constructor(parts: RunnerParts, group: SimGroup) {
     this.#parts = parts;
     this.group = group;
+  }
+
+  /** It never failed here in this run of the world, and would not now. */
+  get blameless(): boolean {
+    return this.#failures === 0 && !this.startBroken;
   }
 
   get running(): number {
@@ -91,6 +97,7 @@ export class SimRunner {
   /** A resource of the running group dies for good. */
   breakResource(): void {
     if (this.#running !== this.group.resources) return;
+    this.#failures++;
     this.#set(this.#running - 1);
     this.#parts.feed({
       kind: "resourceFailed",
@@ -122,17 +129,18 @@ export class SimRunner {
     const { host, events, claims } = this.#parts;
     const claim = claims.read(this.group.name);
     if (claim.holder !== host) {
+      this.#failures++;
       this.#parts.truth.tell(events.now, host, `claim of ${this.group.name} lost`, "claimsLost");
       this.#parts.feed({
         kind: "resourceFailed",
         group: this.group.name,
         resource: "resource1",
-        reason: "BTN-RESOURCE-CLAIM-LOST",
+        reason: "BTN-CLAIM-LOST",
         detail: `claimed by ${claim.holder}`,
       });
       return;
     }
-    claims.write(this.group.name, { ...claim, renewedAtMs: events.now });
+    claims.write(this.group.name, host, claim.epoch, events.now);
   }
 
   #tellProof(proof: Proof): void {
@@ -149,9 +157,12 @@ export class SimRunner {
       this.#claim(plan, operation, claimUntil);
       return;
     }
-    this.#after(this.#parts.random.between(1, START_MAX_MS), () => {
+    this.#later(this.#parts.random.between(1, START_MAX_MS), () => {
       if (plan !== this.#plan) return;
       if (this.startBroken) {
+        this.#failures++;
+        const { events, host, truth } = this.#parts;
+        truth.tell(events.now, host, `a start of ${this.group.name} fails`, "failed starts");
         this.#stopNext(plan, operation, {
           result: "failed",
           resource: `resource${this.#running + 1}`,
@@ -176,26 +187,23 @@ export class SimRunner {
       events.now - claim.renewedAtMs >= deadtimeMs;
     if (!free) {
       if (events.now >= until) {
+        this.#failures++;
         this.#report(operation, {
           result: "failed",
           resource: "resource1",
-          reason: "BTN-RESOURCE-CLAIM-HELD",
+          reason: "BTN-CLAIM-HELD-ELSEWHERE",
           detail: `held by ${claim.holder}`,
           clean: true,
         });
         return;
       }
-      this.#after(20, () => {
+      this.#later(20, () => {
         if (plan === this.#plan) this.#claim(plan, operation, until);
       });
       return;
     }
-    claims.write(this.group.name, {
-      holder: host,
-      epoch: this.#claimEpoch,
-      renewedAtMs: events.now,
-    });
-    this.#after(2, () => {
+    claims.write(this.group.name, host, this.#claimEpoch, events.now);
+    this.#later(2, () => {
       if (plan !== this.#plan) return;
       // Read again: whoever wrote last has it, the other waits on.
       if (claims.read(this.group.name).holder === host) this.#set(1);
@@ -209,7 +217,7 @@ export class SimRunner {
       this.#report(operation, outcome);
       return;
     }
-    this.#after(this.#parts.random.between(1, STOP_MAX_MS), () => {
+    this.#later(this.#parts.random.between(1, STOP_MAX_MS), () => {
       if (plan !== this.#plan) return;
       this.#set(this.#running - 1);
       this.#stopNext(plan, operation, outcome);
@@ -227,7 +235,7 @@ export class SimRunner {
       const claim = claims.read(this.group.name);
       // A power loss leaves the claim as it stood; a stop releases it. Only the agent can tell.
       if (claim.holder === host && this.#parts.agent.alive) {
-        claims.write(this.group.name, { ...claim, holder: null });
+        claims.write(this.group.name, null, claim.epoch, events.now);
       }
     }
   }
@@ -238,13 +246,8 @@ export class SimRunner {
     );
   }
 
-  /** To the agent, as from a child process of it. */
+  /** In the agent's own time: of a child process of it, and a paused agent starts nothing. */
   #later(ms: number, run: () => void): void {
-    this.#parts.agent.deliver(this.#parts.events.now + ms, run);
-  }
-
-  /** In the agent's own time: a paused agent starts nothing. */
-  #after(ms: number, run: () => void): void {
     this.#parts.agent.deliver(this.#parts.events.now + ms, run);
   }
 }

@@ -12,6 +12,8 @@ export type Fault =
       readonly host: string;
       readonly nth: number;
       readonly when: "before" | "after";
+      /** Whose writes count; undefined: both. */
+      readonly process?: "agent" | "beat";
     }
   | { readonly kind: "boot"; readonly host: string }
   /** All processes of a host are frozen; their socket buffers live on. */
@@ -40,9 +42,18 @@ export interface Step {
   readonly fault: Fault;
 }
 
+/**
+ * What a schedule is about. `swarm` mixes a random subset of all faults; the others repeat what a
+ * certain kind of bug needs, so that it is found by tens of schedules, not by thousands.
+ */
+export const profiles = ["swarm", "writes", "splits", "stalls", "starts", "rebirths"] as const;
+export type Profile = (typeof profiles)[number];
+
 /** One run: faults until `calmAtMs`, then everything is healed and must settle by `endMs`. */
 export interface Schedule {
   readonly seed: number;
+  /** Absent from schedules that were kept before there were profiles. */
+  readonly profile?: Profile;
   readonly hosts: readonly string[];
   readonly links: readonly string[];
   readonly groups: readonly string[];
@@ -78,34 +89,52 @@ const kinds = [
 ] as const;
 type Kind = (typeof kinds)[number];
 
-/** Draws a schedule. Each seed enables a random subset of the kinds (swarm, reliability 7.2). */
-export function drawSchedule(seed: number): Schedule {
+/** Faults of the directed profiles. */
+const directed: Readonly<Record<Exclude<Profile, "swarm">, readonly Kind[]>> = {
+  writes: ["crashAtPersist", "crashAtPersist", "crashAtPersist", "command", "killAgent"],
+  splits: ["cutAll", "cutAll", "cutOneWay", "command"],
+  stalls: ["pauseHost", "pauseAgent", "pauseBeat", "command"],
+  starts: ["breakStart", "breakStart", "breakResource", "command"],
+  rebirths: ["crash", "crash", "killBeat", "replay", "replay"],
+};
+
+/**
+ * Draws a schedule. Half of the seeds are of the profile `swarm`: each enables a random subset of the
+ * kinds (reliability 7.2).
+ * @param wanted this profile, whatever the seed says
+ */
+export function drawSchedule(seed: number, wanted?: Profile): Schedule {
   const random = new Prng(seed).fork("schedule");
+  const drawn = random.chance(0.5) ? "swarm" : random.pick(profiles);
+  const profile = wanted ?? drawn;
   const hosts = ["dbm157", "dbm158"];
   const links = ["eth0", "eth1"].slice(0, random.chance(0.8) ? 2 : 1);
   const groups = ["database", "address"].slice(0, random.between(1, 2));
-  const enabled = kinds.filter(() => random.chance(0.4));
-  const chosen: readonly Kind[] = enabled.length > 0 ? enabled : ["crash"];
-  const steps: Step[] = [];
   const place = { hosts, links, groups };
+  const steps: Step[] = [];
+  const kindsHere = profile === "swarm" ? swarm(random) : directed[profile];
   let atMs = random.between(0, 15_000);
   const gapMs = random.between(500, 8_000);
   while (atMs < STORM_MS) {
-    steps.push(...drawFault(random, random.pick(chosen), atMs, place));
+    steps.push(...drawFault(random, random.pick(kindsHere), atMs, place));
     atMs += random.between(1, 2 * gapMs);
   }
   steps.sort((one, other) => one.atMs - other.atMs);
   return {
     seed,
-    hosts,
-    links,
-    groups,
+    profile,
+    ...place,
     pings: random.chance(0.5),
     autoFailback: random.chance(0.3) ? "on" : "off",
     steps,
     calmAtMs: STORM_MS,
     endMs: STORM_MS + CALM_MS,
   };
+}
+
+function swarm(random: Prng): readonly Kind[] {
+  const enabled = kinds.filter(() => random.chance(0.4));
+  return enabled.length > 0 ? enabled : ["crash"];
 }
 
 interface Place {
@@ -129,6 +158,7 @@ function drawFault(random: Prng, kind: Kind, atMs: number, place: Place): readon
           host,
           nth: random.between(1, 4),
           when: random.chance(0.5) ? "before" : "after",
+          process: random.chance(0.5) ? "agent" : "beat",
         }),
         at(until + 3_000, { kind: "boot", host }),
       ];

@@ -1,14 +1,23 @@
 /** One simulated run: two hosts on two links, a schedule of faults, checkers after every step. */
 import { AssertionFailure, instant, Prng, unreachable } from "../base/index.ts";
-import { Failover, type FailoverEffect } from "../failover/index.ts";
+import { type Command, Failover, type FailoverEffect } from "../failover/index.ts";
 import {
+  type BeatEvent,
   type Hmac,
   type Keyring,
   Membership,
   type MembershipEffect,
   type TransportOptions,
 } from "../membership/index.ts";
-import { allCheckers, type CheckedWorld, type Checker, type Violation } from "./checkers.ts";
+import {
+  allCheckers,
+  type CheckedWorld,
+  type Checker,
+  type Operation,
+  unsettled,
+  type Violation,
+} from "./checkers.ts";
+import { Circumstances } from "./circumstances.ts";
 import { SharedClaims } from "./disk.ts";
 import { EventQueue } from "./event-queue.ts";
 import { SimHost } from "./host.ts";
@@ -26,6 +35,12 @@ const timing = {
   agentGraceMs: 3_000,
 };
 
+/** Whole for so long after the storm, a pair has settled: the rest of the time would show nothing new. */
+const SETTLED_MS = 8_000;
+const LOOK_MS = 500;
+/** A person looks after the storm so much later and clears what failed. */
+const PERSON_MS = 25_000;
+
 /** More events than this in one run: something feeds itself. */
 const EVENTS_MAX = 2_000_000;
 
@@ -34,6 +49,8 @@ export interface RunResult {
   readonly hash: string;
   readonly events: number;
   readonly simulatedMs: number;
+  /** From the end of the storm until all was whole; undefined if it never was. */
+  readonly settledMs: number | undefined;
   readonly violations: readonly Violation[];
   readonly counts: ReadonlyMap<string, number>;
   /** The last occurrences before the first violation, or before the end. */
@@ -51,20 +68,24 @@ class World implements CheckedWorld {
   readonly hosts: readonly SimHost[];
   readonly network: Network;
   readonly timing = timing;
+  readonly claims = new SharedClaims();
+  readonly circumstances: Circumstances;
   readonly #events = new EventQueue();
-  readonly #claims = new SharedClaims();
   readonly #random: Prng;
   readonly #checkers: readonly Checker[] = allCheckers();
   readonly #violations: Violation[] = [];
   readonly #firstSent = new Map<string, number>();
-  #commands = 0;
-  #apartSince: number | undefined;
+  readonly #verbs = new Map<string, Command["verb"]>();
+  #wholeSince: number | undefined;
+  #settled = false;
 
   constructor(schedule: Schedule) {
     this.schedule = schedule;
     this.#random = new Prng(schedule.seed).fork("world");
     this.network = new Network(this.#events, this.#random.fork("network"), schedule.links);
     this.hosts = schedule.hosts.map((name) => this.#makeHost(name));
+    const { hosts, network } = this;
+    this.circumstances = new Circumstances({ hosts, network, deadtimeMs: timing.deadtimeMs });
   }
 
   get nowMs(): number {
@@ -84,7 +105,7 @@ class World implements CheckedWorld {
       while (this.#events.advance(this.schedule.endMs)) {
         events++;
         this.#watch();
-        if (this.#violations.length > 0 || events >= EVENTS_MAX) break;
+        if (this.#violations.length > 0 || this.#settled || events >= EVENTS_MAX) break;
       }
       if (events >= EVENTS_MAX) this.#violate("S13 bounded", `${EVENTS_MAX} events in one run`);
       if (this.#violations.length === 0) this.#judgeEnd();
@@ -92,11 +113,14 @@ class World implements CheckedWorld {
       if (!(error instanceof AssertionFailure)) throw error;
       this.#violate("assertions of the cores", error.message);
     }
+    this.truth.count("healed splits", this.circumstances.healedSplits);
     return {
       seed: this.schedule.seed,
       hash: this.truth.hash,
       events,
       simulatedMs: this.nowMs,
+      settledMs:
+        this.#wholeSince === undefined ? undefined : this.#wholeSince - this.schedule.calmAtMs,
       violations: this.#violations,
       counts: this.truth.counts,
       story: this.truth.story(storyLines),
@@ -115,19 +139,13 @@ class World implements CheckedWorld {
       random: this.#random.fork(name),
       network: this.network,
       truth: this.truth,
-      claims: this.#claims,
+      claims: this.claims,
       groups: this.schedule.groups.map((group) => ({
         name: group,
         claimed: group === "database",
         resources: group === "database" ? 4 : 1,
       })),
-      transmit: (bytes) => {
-        const statusSentAt = this.#statusSentAt(bytes);
-        this.network.send({ from: name, bytes }, peer, (link, at, copy) => {
-          const to = this.hosts.find((host) => host.name === peer);
-          this.#events.schedule(at, () => this.#arrive(name, to, link, copy, statusSentAt));
-        });
-      },
+      transmit: (host, bytes) => this.#transmit(host, peer, bytes),
       transportOptions: (seed) => this.#transportOptions(name, peer, pings, seed),
       makeMembership: (now) =>
         new Membership(
@@ -157,7 +175,9 @@ class World implements CheckedWorld {
           record,
           instant(now),
         ),
-      observe: (host, _room, value) => this.#saw(host, value as MembershipEffect | FailoverEffect),
+      observe: (host, effect) => this.#saw(host, effect),
+      began: (host, operation) => this.#began(host, operation),
+      told: (host, event) => this.#told(host, event),
     });
   }
 
@@ -183,6 +203,18 @@ class World implements CheckedWorld {
     };
   }
 
+  #transmit(from: SimHost, peer: string, bytes: Uint8Array): void {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.truth.count("sent");
+    this.truth.mix(this.nowMs + bytes.length);
+    this.#ask((checker) => checker.sent?.(this, from, buffer));
+    const statusSentAt = this.#statusSentAt(buffer);
+    const to = this.hosts.find((host) => host.name === peer);
+    this.network.send({ from: from.name, bytes }, peer, (link, at, copy) => {
+      this.#events.schedule(at, () => this.#arrive(from.name, to, link, copy, statusSentAt));
+    });
+  }
+
   #arrive(
     from: string,
     to: SimHost | undefined,
@@ -198,10 +230,9 @@ class World implements CheckedWorld {
   }
 
   /** When a status was first sent; undefined for other messages. A retransmission is no sign of life. */
-  #statusSentAt(bytes: Uint8Array): number | undefined {
-    const text = String.fromCharCode(...bytes);
-    if (!text.includes("t=status,")) return undefined;
-    const digest = text.slice(-40);
+  #statusSentAt(bytes: Buffer): number | undefined {
+    if (!bytes.includes("t=status,")) return undefined;
+    const digest = bytes.toString("latin1", bytes.length - 40);
     const first = this.#firstSent.get(digest);
     if (first !== undefined) return first;
     this.#firstSent.set(digest, this.nowMs);
@@ -243,7 +274,7 @@ class World implements CheckedWorld {
         host.crash();
         return;
       case "crashAtPersist":
-        host.crashAtPersist(fault.nth, fault.when);
+        host.crashAtPersist(fault.nth, fault.when, fault.process);
         return;
       case "boot":
         host.boot();
@@ -276,11 +307,17 @@ class World implements CheckedWorld {
         if (host.agent.alive) host.runners.get(fault.group)?.breakResource();
         return;
       case "command":
-        host.feed({ kind: "command", id: `c${++this.#commands}`, command: fault.command });
+        this.#command(host, fault.command);
         return;
       default:
         unreachable(fault);
     }
+  }
+
+  #command(host: SimHost, command: Command): void {
+    const id = `c${this.#verbs.size + 1}`;
+    this.#verbs.set(id, command.verb);
+    host.feed({ kind: "command", id, command });
   }
 
   /** Everything recorded of a host is sent again to the other, on every link. */
@@ -293,81 +330,109 @@ class World implements CheckedWorld {
     }
   }
 
-  /** The storm is over: every cable is whole, every host up, nothing is broken; failures are cleared. */
+  /** The storm is over: every cable is whole, every host up, nothing is broken. */
   #calm(): void {
     this.truth.tell(this.nowMs, "world", "all is healed");
     this.network.healAll();
     this.network.weather = fairWeather;
     this.network.pingAnswers = true;
     for (const host of this.hosts) {
-      host.crashAtPersist(Number.POSITIVE_INFINITY, "after");
+      host.forgetCrash();
       for (const runner of host.runners.values()) runner.startBroken = false;
       host.boot();
       host.startBeat();
       host.startAgent();
     }
-    // A person looks after the storm and clears what failed, once the pair had time to meet.
-    this.#events.schedule(this.nowMs + 25_000, () => {
-      for (const host of this.hosts) {
-        host.feed({
-          kind: "command",
-          id: `c${++this.#commands}`,
-          command: { verb: "clear", group: null },
-        });
-      }
+    this.#events.schedule(this.nowMs + PERSON_MS, () => {
+      for (const host of this.hosts) this.#command(host, { verb: "clear", group: null });
     });
+    this.#look();
+  }
+
+  /** Ends the run once all is whole for long enough. */
+  #look(): void {
+    if (unsettled(this) !== undefined) this.#wholeSince = undefined;
+    else this.#wholeSince ??= this.nowMs;
+    this.#settled = this.#wholeSince !== undefined && this.nowMs - this.#wholeSince >= SETTLED_MS;
+    this.#events.schedule(this.nowMs + LOOK_MS, () => this.#look());
   }
 
   #watch(): void {
-    const [one, other] = this.hosts;
-    const apart =
-      one === undefined ||
-      other === undefined ||
-      !this.network.connected(one.name, other.name) ||
-      !this.network.connected(other.name, one.name) ||
-      // A side whose agent is away can not tell what it holds.
-      this.hosts.some((host) => host.powered && !host.agent.alive);
-    if (!apart) this.#apartSince = undefined;
-    else this.#apartSince ??= this.nowMs;
-    if (this.#apartSince !== undefined && this.nowMs - this.#apartSince > timing.deadtimeMs / 2) {
-      this.truth.counts.set("partings", 1);
-    }
+    this.circumstances.note(this.nowMs);
+    this.#ask((checker) => checker.after?.(this));
+  }
+
+  /** Puts a question to each checker; an answer is a violation. */
+  #ask(question: (checker: Checker) => string | undefined): void {
     for (const checker of this.#checkers) {
-      const message = checker.after?.(this);
+      const message = question(checker);
       if (message !== undefined) this.#violate(checker.name, message);
     }
   }
 
-  #saw(host: string, effect: MembershipEffect | FailoverEffect): void {
-    if (effect.kind === "verdict") {
-      const what = `verdict ${effect.host} ${effect.verdict} [${effect.reason}]`;
-      this.truth.tell(this.nowMs, host, what, `verdict ${effect.verdict}`);
-    } else if (effect.kind === "decision") {
-      const what = `decision [${effect.reason}] ${effect.group ?? ""} ${effect.detail}`;
-      this.truth.tell(this.nowMs, host, what, `decision ${effect.reason}`);
-    } else if (effect.kind === "acquire" || effect.kind === "release") {
-      const what = `${effect.kind} ${effect.group} [${effect.reason}]`;
-      this.truth.tell(this.nowMs, host, what, effect.kind);
-    } else if (effect.kind === "commandDone") {
-      const what = `command ${effect.command} ${effect.outcome} [${effect.reason}] ${effect.detail}`;
-      this.truth.tell(this.nowMs, host, what, `command ${effect.outcome}`);
+  #began(host: SimHost, operation: Operation): void {
+    this.#ask((checker) => checker.began?.(this, host, operation));
+  }
+
+  #told(host: SimHost, event: BeatEvent): void {
+    if (event.kind === "refused") this.truth.count(`refused ${event.reason}`);
+    this.#ask((checker) => checker.told?.(this, host, event));
+  }
+
+  #saw(host: SimHost, effect: MembershipEffect | FailoverEffect): void {
+    const story = storyOf(effect);
+    if (story !== undefined) this.truth.tell(this.nowMs, host.name, story.what, story.count);
+    if (effect.kind === "acquire" && effect.reason === "BTN-FAILOVER-TAKEOVER-DEAD") {
+      this.truth.count("failovers");
     }
-    for (const checker of this.#checkers) {
-      const message = checker.saw?.(this, host, effect);
-      if (message !== undefined) this.#violate(checker.name, message);
+    if (effect.kind === "commandDone") {
+      const verb = this.#verbs.get(effect.command) ?? "lost";
+      this.truth.count(`${verb} ${effect.outcome}`);
     }
+    this.#ask((checker) => checker.saw?.(this, host, effect));
   }
 
   #judgeEnd(): void {
-    for (const checker of this.#checkers) {
-      const message = checker.end?.(this);
-      if (message !== undefined) this.#violate(checker.name, message);
-    }
+    this.#ask((checker) => checker.end?.(this));
   }
 
   #violate(checker: string, message: string): void {
     this.truth.tell(this.nowMs, "checker", `VIOLATION ${checker}: ${message}`);
     this.#violations.push({ checker, atMs: this.nowMs, message });
+  }
+}
+
+/** How an effect is told in the story, and under which name it is counted. */
+function storyOf(
+  effect: MembershipEffect | FailoverEffect,
+): { readonly what: string; readonly count: string } | undefined {
+  switch (effect.kind) {
+    case "verdict":
+      return {
+        what: `verdict ${effect.host} ${effect.verdict} [${effect.reason}]`,
+        count: `verdict ${effect.verdict}`,
+      };
+    case "decision":
+      return {
+        what: `decision [${effect.reason}] ${effect.group ?? ""} ${effect.detail}`,
+        count: `decision ${effect.reason}`,
+      };
+    case "acquire":
+      return {
+        what: `acquire ${effect.group} epoch ${effect.epoch} [${effect.reason}]`,
+        count: "acquire",
+      };
+    case "release":
+      return { what: `release ${effect.group} [${effect.reason}]`, count: "release" };
+    case "commandDone":
+      return {
+        what: `command ${effect.command} ${effect.outcome} [${effect.reason}] ${effect.detail}`,
+        count: `command ${effect.outcome}`,
+      };
+    case "stalled":
+      return { what: `was not run for ${effect.gapMs.toFixed(0)} ms`, count: "stalls" };
+    default:
+      return undefined;
   }
 }
 
