@@ -2,7 +2,7 @@
  * A pair of hosts in namespaces of this test's own, each with a real Heartbeat 3.0.6 or a Baton agent
  * on the classic files: two links, a switch that answers pings, and one address that moves.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
   cpSync,
@@ -17,6 +17,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { controlSocketName, type StatusReport } from "../../src/agent/control.ts";
+import { connectLines } from "../../src/system/lines.ts";
+import { AddressWatch } from "./address-watch.ts";
 import { waitFor } from "./wait.ts";
 
 export type Daemon = "heartbeat" | "baton";
@@ -32,7 +35,16 @@ export interface PairOptions {
   readonly scripts?: Readonly<Record<string, string>>;
   /** Arguments of `baton` for the agent. @default agent --ha-dir /etc/ha.d */
   readonly agentArguments?: string;
+  /** The media lines of a host's ha.cf; `peer` is the last octet of the other. @default ucast on both links */
+  readonly media?: (peer: string) => string;
+  /** The whole ha.cf, as it is, instead of `timing`, media and node lines. */
+  readonly haCf?: (host: HostName) => string;
+  /** Scripts for init.d: name -> text. */
+  readonly initScripts?: Readonly<Record<string, string>>;
 }
+
+const twoUcast = (peer: string): string =>
+  `ucast eth0 192.168.0.${peer}\nucast eth1 192.168.1.${peer}\n`;
 
 /** The times of the captures: fast enough for a test, slow enough for a loaded machine. */
 export const quickTiming =
@@ -44,6 +56,36 @@ export const oneAddress = `dbm157 IPaddr2::${address}/24/eth0\n`;
 const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 const boot = fileURLToPath(new URL("pair-boot.sh", import.meta.url));
 let pairs = 0;
+
+/** Pairs that are not closed: whatever ends this process, its hosts end with it. */
+const open = new Set<Pair>();
+process.on("exit", () => {
+  for (const pair of open) pair.discard();
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => process.exit(1));
+}
+
+/** Removes what a test left that was killed with SIGKILL: namespaces of processes that are no more. */
+function sweepKilled(): void {
+  for (const line of tryRun("ip", "netns", "list").output.split("\n")) {
+    const [, name, pid] = /^(btn-(\d+)-\d+-(?:dbm157|dbm158|switch))\b/.exec(line) ?? [];
+    if (name === undefined || existsSync(`/proc/${pid}`)) continue;
+    removeNamespace(name);
+  }
+}
+
+function removeNamespace(name: string): void {
+  const pids = tryRun("ip", "netns", "pids", name).output.split("\n").map(Number);
+  for (const pid of pids.filter((one) => one > 1)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended with another one.
+    }
+  }
+  tryRun("ip", "netns", "del", name);
+}
 
 const pidOf = (command: ChildProcess): number => command.pid ?? 0;
 
@@ -73,6 +115,11 @@ function tryRun(
   }
 }
 
+export interface Outcome {
+  readonly code: number;
+  readonly output: string;
+}
+
 interface Running {
   readonly daemon: Daemon;
   readonly shell: ChildProcess;
@@ -86,14 +133,24 @@ export class Pair {
   readonly #prefix: string;
   readonly #options: PairOptions;
   readonly #running = new Map<HostName, Running>();
+  readonly #watches: AddressWatch[] = [];
 
   constructor(options: PairOptions) {
+    if (pairs === 0) sweepKilled();
+    open.add(this);
     this.#options = options;
     this.#prefix = `btn-${process.pid}-${++pairs}`;
     this.directory = mkdtempSync(join(tmpdir(), "btn-pair-"));
     chmodSync(this.directory, 0o755);
     this.#buildNetwork();
     for (const host of hostNames) this.#writeFiles(host);
+  }
+
+  /** Whether the real program is on this machine. */
+  static isInstalled(): boolean {
+    return ["/usr/libexec/heartbeat/heartbeat", "/usr/bin/tini", "/etc/ha.d/harc"].every((path) =>
+      existsSync(path),
+    );
   }
 
   namespace(host: HostName | "switch"): string {
@@ -205,6 +262,80 @@ export class Pair {
     );
   }
 
+  /** The same as `inside` without holding up other tests: for commands that take their time. */
+  run(host: HostName, ...command: readonly string[]): Promise<Outcome> {
+    const running = this.#running.get(host);
+    if (running === undefined) throw new Error(`${host} is not up`);
+    const args = ["-t", `${running.init}`, "-m", "-p", "-u", "-i", "-n", "--", ...command];
+    return new Promise((resolve) => {
+      execFile("nsenter", args, { timeout: 60_000 }, (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
+        resolve({ code, output: `${stdout}${stderr}` });
+      });
+    });
+  }
+
+  /** A baton verb inside a host; `name` is what it was started as, such as `cl_status`. */
+  runBaton(host: HostName, name: string, ...args: readonly string[]): Promise<Outcome> {
+    const program = [process.execPath, "--disable-warning=ExperimentalWarning"];
+    return this.run(
+      host,
+      ...["env", `BATON_NAME=${name}`, ...program, `${root}/src/main.ts`, ...args],
+    );
+  }
+
+  /** What the agent of a host says of the cluster; undefined while it can not be reached. */
+  async status(host: HostName): Promise<StatusReport | undefined> {
+    const running = this.#running.get(host);
+    if (running?.daemon !== "baton") return undefined;
+    const path = `/proc/${running.init}/root/run/baton/${controlSocketName}`;
+    try {
+      const client = await connectLines(path, { software: "baton test" });
+      try {
+        return (await client.request("status", {}, { timeoutMs: 5_000 })) as StatusReport;
+      } finally {
+        client.close();
+      }
+    } catch {
+      return undefined; // Not up yet, or no more.
+    }
+  }
+
+  /** A signal to the daemon, which init passes on. */
+  signal(host: HostName, signal: NodeJS.Signals): void {
+    const running = this.#running.get(host);
+    if (running === undefined) throw new Error(`${host} is not up`);
+    process.kill(running.init, signal);
+  }
+
+  /** Pings an address from the switch from now on, as a client would use it. */
+  async watch(which = address): Promise<AddressWatch> {
+    const watch = new AddressWatch(this.namespace("switch"), which);
+    this.#watches.push(watch);
+    await waitFor(
+      `${which} answers`,
+      () => watch.replies > 0,
+      10_000,
+      () => this.explain(),
+    );
+    return watch;
+  }
+
+  /** Keeps the hosts from each other on both links, while the switch goes on reaching both. */
+  separate(separated: boolean): void {
+    const [from, to] = [this.namespace("switch"), separated ? "on" : "off"];
+    for (const host of hostNames) {
+      for (const index of [0, 1]) {
+        sh("bridge", "-n", from, "link", "set", "dev", `${host}-${index}`, "isolated", to);
+      }
+    }
+  }
+
+  /** Takes one cable of a host away, or puts it back. */
+  cable(host: HostName, index: 0 | 1, state: "up" | "down"): void {
+    sh("ip", "-n", this.namespace("switch"), "link", "set", `${host}-${index}`, state);
+  }
+
   freeze(host: HostName, frozen: boolean): void {
     const running = this.#running.get(host);
     if (running === undefined) throw new Error(`${host} is not up`);
@@ -246,6 +377,11 @@ export class Pair {
     );
   }
 
+  /** New keys in a host's authkeys; its daemon must be told. */
+  writeKeys(host: HostName, authkeys: string): void {
+    writeFileSync(join(this.tree(host), "ha.d", "authkeys"), authkeys, { mode: 0o600 });
+  }
+
   /** What the daemon of a host said. */
   log(host: HostName): string {
     const files = ["ha-log", "baton/agent.log"].map((name) => join(this.tree(host), "log", name));
@@ -271,9 +407,14 @@ export class Pair {
 
   async close(): Promise<void> {
     for (const host of hostNames) await this.#end(host, "SIGKILL");
-    for (const name of [...hostNames, "switch"] as const) {
-      tryRun("ip", "netns", "del", this.namespace(name));
-    }
+    this.discard();
+  }
+
+  /** The same without waiting: for the end of this process. */
+  discard(): void {
+    open.delete(this);
+    for (const watch of this.#watches) watch.close();
+    for (const name of [...hostNames, "switch"] as const) removeNamespace(this.namespace(name));
     rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -300,6 +441,9 @@ export class Pair {
       sh("ip", "-n", hub, "link", "set", bridge, "up");
     }
     sh("ip", "-n", hub, "addr", "add", "192.168.0.1/24", "dev", "br0");
+    // A client asks again for a hardware address soon, so that what is measured is the hosts.
+    const retry = "echo 100 > /proc/sys/net/ipv4/neigh/br0/retrans_time_ms";
+    sh("ip", "netns", "exec", hub, "sh", "-c", retry);
     for (const host of hostNames) {
       const namespace = this.namespace(host);
       sh("ip", "netns", "add", namespace);
@@ -346,6 +490,7 @@ export class Pair {
   #writeFiles(host: HostName): void {
     const tree = this.tree(host);
     const peer = host === "dbm157" ? "158" : "157";
+    const { timing, media = twoUcast } = this.#options;
     mkdirSync(join(tree, "init.d"), { recursive: true });
     mkdirSync(join(tree, "batonlib"), { recursive: true });
     mkdirSync(join(tree, "log"), { recursive: true });
@@ -353,12 +498,17 @@ export class Pair {
     cpSync("/etc/ha.d", join(tree, "ha.d"), { recursive: true });
     writeFileSync(
       join(tree, "ha.d", "ha.cf"),
-      `logfile /var/log/ha-log\n${this.#options.timing}ucast eth0 192.168.0.${peer}\nucast eth1 192.168.1.${peer}\nnode dbm157\nnode dbm158\n`,
+      this.#options.haCf?.(host) ??
+        `logfile /var/log/ha-log\n${timing}${media(peer)}node dbm157\nnode dbm158\n`,
     );
     writeFileSync(join(tree, "ha.d", "authkeys"), this.#options.authkeys, { mode: 0o600 });
     writeFileSync(join(tree, "ha.d", "haresources"), this.#options.haresources);
     for (const [name, text] of Object.entries(this.#options.scripts ?? {})) {
+      rmSync(join(tree, "ha.d", "resource.d", name), { force: true });
       writeFileSync(join(tree, "ha.d", "resource.d", name), text, { mode: 0o755 });
+    }
+    for (const [name, text] of Object.entries(this.#options.initScripts ?? {})) {
+      writeFileSync(join(tree, "init.d", name), text, { mode: 0o755 });
     }
   }
 }

@@ -1,0 +1,107 @@
+/** What the interop tests wait for and do: a Baton host and a real one seen as one cluster. */
+import { equal } from "node:assert/strict";
+import {
+  classicAuth,
+  type HostName,
+  oneAddress,
+  Pair,
+  type PairOptions,
+  quickTiming,
+} from "../support/pair.ts";
+import { waitFor } from "../support/wait.ts";
+
+/** Why these tests can not run here; false: they can. */
+export const skip = whyNot();
+
+/** For each test: bounded, and skipped with the reason. */
+export const options = { skip, timeout: 200_000 };
+/** As many at once as leave the two processors of a small machine idle most of the time. */
+export const atOnce = { ...options, timeout: 1_200_000, concurrency: 3 };
+export const isFull = process.env["BATON_SIZE"] === "full";
+
+export const batonHosts = ["dbm157", "dbm158"] as const;
+export const other = (host: HostName): HostName => (host === "dbm157" ? "dbm158" : "dbm157");
+
+export const setUp: PairOptions = {
+  timing: quickTiming,
+  authkeys: classicAuth,
+  haresources: oneAddress,
+};
+export const secondAddress = "192.168.0.224";
+export const twoGroups = `${oneAddress}dbm158 IPaddr2::${secondAddress}/24/eth0\n`;
+
+export const withFailback = (mode: "on" | "legacy"): string =>
+  quickTiming.replace("auto_failback off", `auto_failback ${mode}`);
+
+/** Both hosts up, the preferred one holds, both have settled. */
+export async function together(pair: Pair, baton: HostName): Promise<void> {
+  await pair.start(baton, "baton");
+  await pair.start(other(baton), "heartbeat");
+  await pair.holds("dbm157", 30_000);
+  await joined(pair, baton);
+}
+
+/** Both hosts know of each other and have settled. */
+export async function joined(pair: Pair, baton: HostName): Promise<void> {
+  const real = other(baton);
+  await waitFor(
+    "Baton takes the real host for alive and classic",
+    async () => {
+      const host = (await pair.status(baton))?.hosts.find(({ name }) => name === real);
+      return host?.verdict === "alive" && host.kind === "classic" && host.status === "active";
+    },
+    40_000,
+    () => pair.explain(),
+  );
+  await waitFor(
+    "the real host takes Baton for active",
+    async () => (await pair.run(real, "cl_status", "nodestatus", baton)).output.trim() === "active",
+    20_000,
+    () => pair.explain(),
+  );
+  await settled(pair, baton);
+}
+
+/** Neither side is in transition. */
+export async function settled(pair: Pair, baton: HostName): Promise<void> {
+  await waitFor(
+    "both sides are out of transition",
+    async () => {
+      const here = (await pair.status(baton))?.rscStatus;
+      const there = (await pair.run(other(baton), "cl_status", "rscstatus")).output.trim();
+      return here !== undefined && here !== "transition" && there !== "transition";
+    },
+    30_000,
+    () => pair.explain(),
+  );
+}
+
+/** The administrator's command on a host, as that host has it. */
+export async function command(
+  pair: Pair,
+  baton: HostName,
+  host: HostName,
+  verb: "standby" | "takeover",
+  scope = "all",
+): Promise<void> {
+  const { code, output } =
+    host === baton
+      ? await pair.runBaton(host, "baton", verb, scope)
+      : await pair.run(host, `/usr/share/heartbeat/hb_${verb}`, scope);
+  equal(code, 0, `${verb} ${scope} on ${host}: ${output}\n${pair.explain()}`);
+}
+
+/** Starts a host with the program that is its own in this test. */
+export async function powerOn(pair: Pair, baton: HostName, host: HostName): Promise<void> {
+  await pair.start(host, host === baton ? "baton" : "heartbeat");
+}
+
+/** A line of figures for who reads the run. */
+export function figure(text: string): void {
+  process.stdout.write(`figure: ${text}\n`);
+}
+
+function whyNot(): string | false {
+  if (process.getuid?.() !== 0) return "needs root: network, mount and PID namespaces";
+  return Pair.isInstalled() ? false : "needs the Debian packages heartbeat and tini";
+}
