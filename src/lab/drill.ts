@@ -2,17 +2,13 @@
  * A short scripted rehearsal on a lab that is up: an append workload runs while the holder loses power,
  * comes back, and the group is moved to the other host and back; then the judge counts.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { delay } from "../system/clock.ts";
 import { LabError } from "./errors.ts";
 import type { Lab } from "./lab.ts";
+import { Load } from "./load.ts";
 import { dataHosts } from "./topology.ts";
-import { type AppendFigures, readNotes, type Verdict } from "./workload.ts";
+import type { AppendFigures, Verdict } from "./workload.ts";
 
-/** Longer than any drill: the workload is stopped when the last step is done. */
-const loadSeconds = 600;
 const stepLimitMs = 60_000;
 /** Acknowledged inserts wanted between two steps, so that each has load before and after it. */
 const loadBetween = 100;
@@ -28,34 +24,23 @@ export async function drill(lab: Lab, progress: (line: string) => void): Promise
   const started = performance.now();
   const say = (line: string): void =>
     progress(`${String(Math.round(performance.now() - started)).padStart(6)} ms  ${line}`);
-  const directory = mkdtempSync(join(tmpdir(), "baton-drill-"));
-  const notes = join(directory, "notes");
-  const stop = new AbortController();
   const first = await holderOf(lab);
   const second = dataHosts.find(({ name }) => name !== first)?.name ?? "";
-  const load = lab.append({ seconds: loadSeconds, out: notes }, stop.signal);
-  try {
-    await underLoad(notes);
-    say(`power loss of ${first}, which holds the group`);
-    await lab.crash(first);
-    say(`${await serviceOn(lab, second)} answers on the write address`);
-    await lab.start(first);
-    say(`${first} is on again`);
-    await underLoad(notes);
-    for (const to of [first, second]) {
-      await moved(lab, { from: to === first ? second : first, to });
-      say(`${await serviceOn(lab, to)} answers: switched to ${to}`);
-      await underLoad(notes);
-    }
-  } finally {
-    stop.abort();
-    await load.catch(() => undefined); // the step's own error says more
+  await using load = new Load(lab);
+  await load.grow(loadBetween);
+  say(`power loss of ${first}, which holds the group`);
+  await lab.crash(first);
+  say(`${await serviceOn(lab, second)} answers on the write address`);
+  await lab.start(first);
+  say(`${first} is on again`);
+  await load.grow(loadBetween);
+  for (const to of [first, second]) {
+    await moved(lab, { from: to === first ? second : first, to });
+    say(`${await serviceOn(lab, to)} answers: switched to ${to}`);
+    await load.grow(loadBetween);
   }
-  const figures = JSON.parse((await load).stdout) as AppendFigures;
-  const verified = await lab.verify(notes);
-  const verdict = JSON.parse(verified.stdout) as Verdict;
-  rmSync(directory, { recursive: true });
-  return { figures, verdict, passed: verified.code === 0 };
+  const { figures, verdict, passed } = await load.finish();
+  return { figures, verdict, passed };
 }
 
 async function holderOf(lab: Lab): Promise<string> {
@@ -80,24 +65,6 @@ async function moved(lab: Lab, { from, to }: { from: string; to: string }): Prom
     if (result.code === 0) return;
     if (leftMs <= 0) throw failed(`${command.join(" ")} on ${from}: ${result.stderr.trim()}`);
     await delay(1_000);
-  }
-}
-
-/** Waits for more acknowledged inserts. */
-async function underLoad(notes: string): Promise<void> {
-  const before = acknowledged(notes);
-  for (let leftMs = stepLimitMs; acknowledged(notes) < before + loadBetween; leftMs -= 50) {
-    if (leftMs <= 0) throw failed("inserts are not acknowledged any more");
-    await delay(50);
-  }
-}
-
-function acknowledged(notes: string): number {
-  try {
-    if (readFileSync(notes, "utf8").indexOf("\n") === -1) return 0;
-    return readNotes(notes).notes.filter(({ outcome }) => outcome === "ok").length;
-  } catch {
-    return 0; // the client has not opened its notes yet
   }
 }
 

@@ -4,7 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { formatRow } from "./sql.ts";
-import { type AppendNote, judge, type Outcome, openNotes, readNotes } from "./workload.ts";
+import {
+  type AppendNote,
+  judge,
+  longestPauseMs,
+  type Outcome,
+  openNotes,
+  readNotes,
+} from "./workload.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "btn-notes-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -32,6 +39,17 @@ test("the insert under way when the client was killed may be there", () => {
   deepEqual(judge(notesOf("ok"), [1, 2]).phantom, []);
   deepEqual(judge([], [1]).phantom, []);
   deepEqual(judge(notesOf("ok"), [1, 3]).phantom, [3]);
+});
+
+test("a pause counts from the last acknowledgement before it, up to the end of what is looked at", () => {
+  const notes = [10, 30, 500, 510].map(
+    (atMs, index): AppendNote => ({ sequence: index, outcome: "ok", atMs, tookMs: 1 }),
+  );
+  equal(longestPauseMs(notes, { fromMs: 35, toMs: 600 }), 470);
+  equal(longestPauseMs(notes, { fromMs: 35, toMs: 400 }), 470); // it was not over at 400
+  equal(longestPauseMs(notes, { fromMs: 505, toMs: 530 }), 20);
+  equal(longestPauseMs(notes, { fromMs: 600, toMs: 900 }), 300); // none came after
+  equal(longestPauseMs([], { fromMs: 0, toMs: 50 }), 50);
 });
 
 test("notes are read back, a torn last line left out", () => {

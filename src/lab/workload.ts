@@ -185,6 +185,25 @@ export function readNotes(file: string): { header: AppendHeader; notes: AppendNo
   return { header, notes: whole.map((line) => JSON.parse(line) as AppendNote) };
 }
 
+/**
+ * The longest time from one acknowledgement to the next, as far as it lies between two moments of the
+ * notes; from `fromMs` on if none came before, until `toMs` if none came after.
+ */
+export function longestPauseMs(
+  notes: readonly AppendNote[],
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+): number {
+  let last: number | undefined;
+  let longest = 0;
+  for (const { outcome, atMs } of notes) {
+    if (outcome !== "ok") continue;
+    if (atMs > fromMs) longest = Math.max(longest, atMs - (last ?? fromMs));
+    last = atMs;
+    if (atMs >= toMs) return longest;
+  }
+  return Math.max(longest, toMs - Math.max(last ?? fromMs, fromMs));
+}
+
 /** What the judge found. Lost, duplicated and phantom must all be 0. */
 export interface Verdict {
   readonly acknowledged: number;
