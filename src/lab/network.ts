@@ -14,6 +14,7 @@ import {
   networks,
   pingAddress,
   portOf,
+  switchHost,
 } from "./topology.ts";
 
 const linkNames = Object.keys(networks) as LinkName[];
@@ -36,7 +37,8 @@ async function ipBatch(
 export async function buildSwitch(names: LabNames, switchPid: number): Promise<void> {
   const bridges = linkNames.flatMap((link) => [
     // A port forwards at once, and floods multicast, as a plain switch does.
-    `link add ${bridgeOf(link)} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+    // An address of its own: else the bridge takes one of its ports', and changes it as hosts come and go.
+    `link add ${bridgeOf(link)} address ${macOf(switchHost, link)} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
     `link set ${bridgeOf(link)} up`,
   ]);
   await ipBatch(names, switchPid, [
