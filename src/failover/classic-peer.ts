@@ -209,7 +209,10 @@ export function classicPeerSeen(turn: Turn, restarted: boolean, returned: boolea
   // Alone until now: what runs or belongs here is held.
   if (classic.phase !== "init" || !state.communicationUp) return;
   adoptHolds(turn);
-  if (classic.hold.local || classic.hold.foreign) classic.phase = "stable";
+  if (!classic.hold.local && !classic.hold.foreign) return;
+  classic.phase = "stable";
+  // S7: the original claims its own class also if it has no groups, and audits ours for it (S10).
+  if (namesOf(turn, { local: true, foreign: false }).length === 0) classic.hold.local = true;
 }
 
 /** What runs here is held. An agent that restarted tells its peer so by `starting` again. */

@@ -46,6 +46,12 @@ test("14.1 cold start of both: own groups at once when the peer holds nothing of
   equal(story.core.rscStatus(), "local");
 });
 
+test("alone with groups of the peer only, our own class is claimed too when the peer joins", () => {
+  const story = joinedLater({ options: { groups: [group("h", "b")] } });
+  equal(story.view("h")?.here, "running");
+  equal(story.core.rscStatus(), "all");
+});
+
 test("14.1 a peer whose words are not conclusive is given the original's 10 s", () => {
   const story = new Story();
   story.seen("classic").up().hear("starting").run(9_900);
