@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { delay } from "../system/clock.ts";
+import { defaultDatabase } from "./host-files.ts";
 import { formatRow, SqlConnection, SqlFailure, type SqlTarget } from "./sql.ts";
 import { openNotes, runAppend, verifyAppend } from "./workload.ts";
 
@@ -28,6 +29,9 @@ export interface ClientOrder {
   readonly task: ClientTask;
 }
 
+/** ER_BAD_DB_ERROR. */
+const unknownDatabase = 1049;
+
 async function perform({ target, task }: ClientOrder): Promise<number> {
   switch (task.verb) {
     case "sql":
@@ -49,12 +53,22 @@ async function perform({ target, task }: ClientOrder): Promise<number> {
 
 async function once(target: SqlTarget, sql: string, timeoutMs: number): Promise<string[]> {
   const started = performance.now();
-  const connection = await SqlConnection.open(target, timeoutMs);
+  const connection = await openDefault(target, timeoutMs);
   try {
     const leftMs = Math.max(1, timeoutMs - (performance.now() - started));
     return (await connection.query(sql, leftMs)).map(formatRow);
   } finally {
     connection.close();
+  }
+}
+
+/** A statement may name its tables without a database; it is no fault if somebody dropped the default. */
+async function openDefault(target: SqlTarget, timeoutMs: number): Promise<SqlConnection> {
+  try {
+    return await SqlConnection.open({ ...target, database: defaultDatabase }, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof SqlFailure) || error.number !== unknownDatabase) throw error;
+    return await SqlConnection.open(target, timeoutMs);
   }
 }
 

@@ -120,12 +120,16 @@ socket=${paths.mysqlSocket}
 `;
 }
 
+/** There from the start, and what `lab sql` uses unless a statement names another. */
+export const defaultDatabase = "test";
+
 /**
  * What the data begins with. The client has every right except those that see past read_only: a host
  * that starts read-only is then read-only for it as well.
  */
 export function accountsSql(clientPassword: string, monitorPassword: string): string {
   return `FLUSH PRIVILEGES;
+CREATE DATABASE IF NOT EXISTS ${defaultDatabase};
 CREATE USER '${clientUser}'@'192.168.0.%' IDENTIFIED BY '${clientPassword}';
 GRANT ALL PRIVILEGES ON *.* TO '${clientUser}'@'192.168.0.%' WITH GRANT OPTION;
 REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM '${clientUser}'@'192.168.0.%';

@@ -8,6 +8,7 @@ export interface SqlTarget {
   readonly port: number;
   readonly user: string;
   readonly password: string;
+  readonly database?: string;
 }
 
 /** A statement that failed. `sent` says whether the server may have seen it. */
