@@ -10,7 +10,7 @@ import { BatonError, type Clock, type Instant, unreachable } from "../base/index
 import { loadSecret } from "../config/config.shell.ts";
 import { type ClusterConfig, configurationDigestInput } from "../config/index.ts";
 import { type Command, Failover, type FailoverRecord } from "../failover/index.ts";
-import { type BeatClient, startOrJoinBeat } from "../membership/beat-client.shell.ts";
+import { BeatClient } from "../membership/beat-client.shell.ts";
 import { type BeatEvent, type BeatState, beatSettings, Membership } from "../membership/index.ts";
 import { entryOf } from "../recorder/index.ts";
 import { Journal } from "../recorder/journal.shell.ts";
@@ -65,6 +65,7 @@ export class Agent {
   readonly #keys: readonly KeyReport[];
   readonly #durable: FailoverRecord | undefined;
   readonly #verdicts = new Map<string, { readonly reason: string }>();
+  readonly #heardAt = new Map<string, Instant>();
   readonly #warnings = new Map<string, CodedText>();
   readonly #ended = Promise.withResolvers<"stopped" | "left">();
   #beat: BeatClient | undefined;
@@ -192,6 +193,7 @@ export class Agent {
       membership: this.#membership.view(now),
       verdicts: this.#verdicts,
       beat: this.#beatState,
+      heardAt: this.#heardAt,
       beatPid: this.#beat?.pid,
       groups: this.#failover.view(),
       resources: this.#resources.reports(),
@@ -244,11 +246,14 @@ export class Agent {
         this.#statusChanged();
       },
     };
-    this.#beat = await startOrJoinBeat(options);
+    // Known before it connects: the cores answer to its first state with requests.
+    this.#beat = new BeatClient(options);
+    await this.#beat.open();
     if (!this.#beat.settingsMatch) {
       this.#note("beat", "replaced", "BTN-AGENT-BEAT-REPLACED", null, {});
       await this.#beat.end();
-      this.#beat = await startOrJoinBeat(options);
+      this.#beat = new BeatClient(options);
+      await this.#beat.open();
     }
   }
 
@@ -261,10 +266,12 @@ export class Agent {
   #beatSays(event: BeatEvent): void {
     if (event.kind === "status" || event.kind === "linkHeard") {
       const { at, host, link } = event;
+      this.#heardAt.set(`${host} ${link}`, at);
       const generation = event.kind === "status" ? event.generation : 0;
       const sequence = event.kind === "status" ? Number.parseInt(event.fields["seq"] ?? "", 16) : 0;
       this.#journal.recordBeat({ at, host, link, generation, sequence: sequence || 0 });
     }
+    if (event.kind === "pingReply") this.#heardAt.set(`ping ${event.ping}`, event.at);
     this.#loop.beatEvent(event);
   }
 

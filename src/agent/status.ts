@@ -29,6 +29,8 @@ export interface StatusParts {
   /** Newest verdict and its reason, by host. */
   readonly verdicts: ReadonlyMap<string, { readonly reason: string }>;
   readonly beat: BeatState | undefined;
+  /** When each link (`host link`) and ping node (`ping name`) was last heard, as events told. */
+  readonly heardAt: ReadonlyMap<string, Instant>;
   readonly beatPid: number | undefined;
   readonly groups: readonly GroupView[];
   readonly resources: ReadonlyMap<string, readonly ResourceReport[]>;
@@ -138,7 +140,8 @@ function peerReport(parts: StatusParts, name: string): HostReport {
       name: link.name,
       up: link.up,
       lastHeardMs: agoMs(
-        parts.now,
+        parts,
+        `${name} ${link.name}`,
         told?.links.find((candidate) => candidate.name === link.name)?.lastHeardAt,
       ),
     })),
@@ -148,9 +151,18 @@ function peerReport(parts: StatusParts, name: string): HostReport {
 function pingReport(parts: StatusParts, name: string): PingReport {
   const up = parts.membership.pings.find((ping) => ping.name === name)?.up === true;
   const told = parts.beat?.pings.find((ping) => ping.name === name);
-  return { name, up, lastReplyMs: agoMs(parts.now, told?.lastReplyAt) };
+  return { name, up, lastReplyMs: agoMs(parts, `ping ${name}`, told?.lastReplyAt) };
 }
 
-function agoMs(now: Instant, at: Instant | null | undefined): number | null {
-  return at === null || at === undefined ? null : Math.max(0, Math.round(now - at));
+/** The newer of what an event and what the level state of the beat process told. */
+function agoMs(
+  { now, heardAt }: StatusParts,
+  key: string,
+  level: Instant | null | undefined,
+): number | null {
+  const at = Math.max(
+    heardAt.get(key) ?? Number.NEGATIVE_INFINITY,
+    level ?? Number.NEGATIVE_INFINITY,
+  );
+  return at === Number.NEGATIVE_INFINITY ? null : Math.max(0, Math.round(now - at));
 }

@@ -28,11 +28,18 @@ const looks: Partial<Record<PhaseKind, Look>> = {
 /** Most phases printed; `--json` has them all. */
 const linesMax = 60;
 
-/** One incident in full: a heading, a line per phase, the sum. */
-export function incidentLines(incident: Incident, paint: Paint): readonly string[] {
+/**
+ * One incident in full: a heading, a line per phase, the sum.
+ * @param titleOf the title of a reason code, for a phase that has no words of its own
+ */
+export function incidentLines(
+  incident: Incident,
+  paint: Paint,
+  titleOf: (code: string) => string | undefined = () => undefined,
+): readonly string[] {
   const { phases } = incident;
   const shown = phases.slice(0, linesMax);
-  const rows = shown.map((phase, index) => phaseRow(phase, shown[index - 1]));
+  const rows = shown.map((phase, index) => phaseRow(phase, shown[index - 1], titleOf));
   const table = columns([["at ms", "+ms", "took ms", "what", "why"].map(alignHead), ...rows]);
   const [head = "", ...lines] = table;
   const omitted = phases.length - shown.length + incident.phasesOmitted;
@@ -96,11 +103,16 @@ function alignHead(title: string, index: number): string {
   return index < 3 ? title.padStart(numberWidth) : title;
 }
 
-function phaseRow(phase: Phase, before: Phase | undefined): readonly string[] {
+function phaseRow(
+  phase: Phase,
+  before: Phase | undefined,
+  titleOf: (code: string) => string | undefined,
+): readonly string[] {
   const step = before === undefined ? "" : milliseconds(phase.atMs - before.atMs);
   const took = phase.tookMs === null ? "" : milliseconds(phase.tookMs);
   const numbers = [milliseconds(phase.atMs), step, took].map((text) => text.padStart(numberWidth));
-  return [...numbers, harmless(phase.text), phase.reason ?? ""];
+  const text = phase.text === phase.reason ? (titleOf(phase.text) ?? phase.text) : phase.text;
+  return [...numbers, harmless(text), phase.reason ?? ""];
 }
 
 function paintPhase(line: string, phase: Phase | undefined, paint: Paint): string {

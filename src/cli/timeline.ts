@@ -4,6 +4,7 @@ import { findIncident, type Incident, incidentsOf } from "../recorder/index.ts";
 import { type JournalCounts, readJournal } from "../recorder/journal.shell.ts";
 import { askAgent } from "./agent-client.ts";
 import { CliError, exits } from "./exit.ts";
+import { loadReasons } from "./explain.ts";
 import { paint, print, printJson } from "./output.ts";
 import { incidentLines, incidentList } from "./timeline-text.ts";
 
@@ -50,7 +51,11 @@ async function timeline(which: string, options: TimelineOptions): Promise<void> 
     printJson({ schema: 1, incident: incident ?? null, corrupted: counts.corrupted });
   } else if (incident === undefined) {
     print(["Nothing happened as far as this journal reaches.", ...damage].join("\n"));
-  } else print([...incidentLines(incident, paint), ...damage].join("\n"));
+  } else {
+    const reasons = await loadReasons();
+    const titleOf = (code: string): string | undefined => reasons.find(code)?.title;
+    print([...incidentLines(incident, paint, titleOf), ...damage].join("\n"));
+  }
   if (incident === undefined) process.exitCode = exits.negative;
 }
 
