@@ -42,16 +42,6 @@ export interface BeatClientOptions {
   onLost(detail: string): void;
 }
 
-/**
- * Joins the beat process of this run directory, or starts one; resolves after its first state was given to `onState`.
- * @throws {BatonError} BTN-BEAT-NO-START with the end of its log
- */
-export async function startOrJoinBeat(options: BeatClientOptions): Promise<BeatClient> {
-  const client = new BeatClient(options);
-  await client.open();
-  return client;
-}
-
 /** The agent's connection to its beat process; comes back by itself when it is lost. */
 export class BeatClient {
   readonly #options: BeatClientOptions;
@@ -87,6 +77,11 @@ export class BeatClient {
     return this.#lines?.greeting?.pid;
   }
 
+  /**
+   * Joins the beat process of this run directory, or starts one; resolves after its first state was given to
+   * `onState`, from where on requests can be made.
+   * @throws {BatonError} BTN-BEAT-NO-START with the end of its log
+   */
   async open(): Promise<void> {
     this.#joined = await this.#tryConnect();
     if (this.#joined) return;
@@ -127,13 +122,16 @@ export class BeatClient {
   /** @returns false if no process answers */
   async #tryConnect(): Promise<boolean> {
     const first = Promise.withResolvers<boolean>();
+    // Held until requests can be sent: who is told something may answer at once.
+    const early: BeatPush[] = [];
     let lines: LineClient | undefined;
     try {
       lines = await connectLines(this.#path, {
         software: `baton/${this.#options.settings.softwareVersion}`,
         timeoutMs: ANSWER_MAX_MS,
         onEvent: (push) => {
-          this.#take(push as BeatPush);
+          if (lines !== undefined && lines === this.#lines) this.#take(push as BeatPush);
+          else early.push(push as BeatPush);
           first.resolve(true);
         },
         onClose: () => {
@@ -151,6 +149,7 @@ export class BeatClient {
     }
     this.#lines = lines;
     this.#giveSignsOfLife(lines);
+    for (const push of early) this.#take(push);
     return true;
   }
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import type { LinkConfig, PingConfig } from "../config/index.ts";
 import { monotonicClock } from "../system/clock.ts";
 import { killGroup } from "../system/process.ts";
-import { type BeatClient, startOrJoinBeat } from "./beat-client.shell.ts";
+import { BeatClient } from "./beat-client.shell.ts";
 import { formatGeneration } from "./beat-files.shell.ts";
 import { BEAT_SETTINGS_VERSION, type BeatSettings } from "./beat-settings.ts";
 import type { BeatEvent, BeatRequest, BeatState } from "./contract.ts";
@@ -63,6 +63,7 @@ class Host implements AsyncDisposable {
   readonly events: BeatEvent[] = [];
   readonly lost: string[] = [];
   state: BeatState | undefined;
+  onFirstState = (_client: BeatClient): void => undefined;
   #client: BeatClient | undefined;
 
   constructor(
@@ -112,16 +113,19 @@ class Host implements AsyncDisposable {
   }
 
   async start(): Promise<BeatClient> {
-    this.#client = await startOrJoinBeat({
+    this.#client = new BeatClient({
       settings: this.settings,
       command: this.#command,
       logFile: join(this.#directory, "beat.log"),
       onState: (state) => {
+        const isFirst = this.state === undefined;
         this.state = state;
+        if (isFirst) this.onFirstState(this.client);
       },
       onEvent: (event) => this.events.push(event),
       onLost: (detail) => this.lost.push(detail),
     });
+    await this.#client.open();
     return this.#client;
   }
 
@@ -337,6 +341,17 @@ describe("beat processes", { skip: needsRoot }, () => {
       event.kind === "message" && event.fields["t"] === "ask_resources";
     await until("the message came", () => one.events.some(asked));
     equal(one.events.filter(asked).length, 1);
+  });
+
+  test("a request that answers the first state reaches the process", async () => {
+    await using one = new Host(newNetwork(), 0, [ucast("eth0", 0)]);
+    one.onFirstState = (client) => {
+      client.request({ kind: "announce", status: "active", deadtimeMs: 2_000 }).catch(() => {
+        // Lost: the wait below tells.
+      });
+    };
+    await one.start();
+    await until("it is active", () => one.state?.status === "active");
   });
 
   test("keys are read again while it beats; keys that can not be read change nothing", async () => {

@@ -359,6 +359,17 @@ test("without its beat process the agent is unsure, however long; then it listen
   ]);
 });
 
+test("an announcement that was lost on the way is repeated until the level shows it", () => {
+  const story = joined();
+  story.told();
+  const same = (status: "up" | "active"): MembershipEvent => ({
+    kind: "beatState",
+    state: beatState({ status }),
+  });
+  deepEqual(story.at(2_000, same("up")).told(), ["2000 beat announce"]);
+  deepEqual(story.at(2_100, same("active")).told(), []);
+});
+
 function levelOfPeer(lastStatusAt: number): BeatPeerState {
   return {
     host: "dbm158",

@@ -277,9 +277,9 @@ export class Membership {
         this.#pingReply(name, lastReplyAt);
       }
     }
-    const isNewVoice = before.state !== "connected" || before.generation !== generation;
+    // By level: an announcement may have been lost on the way, or belong to an earlier generation.
     const isUp = this.#state.communication.phase === "up";
-    if (isUp && isNewVoice && beat.status !== "active") this.#announceActive();
+    if (isUp && beat.status !== "active") this.#announceActive();
   }
 
   /** Connected (again): what we did not listen to proves nothing. */
