@@ -5,6 +5,8 @@ import type { ConfigReason } from "./reasons.ts";
 
 /** A file with more mistakes than this is not read by anybody to the end; the rest is counted. */
 const findingsMax = 200;
+/** Longest sentence of a finding. */
+const textLengthMax = 1_000;
 
 /** What a message says beside its place and code. */
 export interface FindingText {
@@ -71,8 +73,18 @@ export class Report {
   }
 
   #add(finding: Finding): void {
-    if (this.full) this.#dropped++;
-    else this.#findings.push(finding);
+    if (this.full) {
+      this.#dropped++;
+      return;
+    }
+    // Keys and paths of the file stand in messages: what they contain must not reach a terminal.
+    const shown = (text: string): string => printable(text, textLengthMax);
+    this.#findings.push({
+      ...finding,
+      message: shown(finding.message),
+      consequence: finding.consequence === undefined ? undefined : shown(finding.consequence),
+      fix: finding.fix === undefined ? undefined : shown(finding.fix),
+    });
   }
 }
 
