@@ -149,7 +149,7 @@ function heartbeatSettled(pair: Pair): boolean {
 
 interface Status {
   readonly rscStatus: string;
-  readonly hosts: readonly { name: string; verdict: string }[];
+  readonly hosts: readonly { name: string; verdict: string; status: string | null }[];
 }
 
 function batonSettled(pair: Pair): boolean {
@@ -158,7 +158,8 @@ function batonSettled(pair: Pair): boolean {
     if (code !== 0 && code !== 1) return false;
     const status = JSON.parse(output) as Status;
     const peer = status.hosts.find(({ name }) => name !== host);
-    return peer?.verdict === "alive" && status.rscStatus !== "transition";
+    const sees = peer?.verdict === "alive" && peer.status === "active";
+    return sees && status.rscStatus !== "transition";
   });
 }
 
