@@ -58,6 +58,7 @@ const COVERAGE_SEEDS_MIN = 500;
 const mustExercise = [
   "failovers",
   "switch done",
+  "graceful stops",
   "failed starts",
   "healed splits",
   "stalls",

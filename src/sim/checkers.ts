@@ -43,6 +43,8 @@ export interface Checker {
     host: SimHost,
     effect: MembershipEffect | FailoverEffect,
   ): string | undefined;
+  /** A core decides on an operation; it may wait for the disk before it is begun. */
+  decided?(world: CheckedWorld, host: SimHost, operation: Operation): string | undefined;
   /** An operation is begun on resources. */
   began?(world: CheckedWorld, host: SimHost, operation: Operation): string | undefined;
   /** A datagram leaves a host. */
@@ -76,6 +78,9 @@ export function allCheckers(): readonly Checker[] {
 
 /** A stop of all resources plus the news of it: the longest that two holders may meet after a heal. */
 const PARTING_MS = 3_000;
+
+/** Timers that a pause held up fire at once; the claim is read in the same moments. */
+const THAW_MS = 100;
 
 /** From the socket through the beat process to the agent. */
 const READING_MS = 1;
@@ -111,14 +116,19 @@ function oneHolder(): Checker {
   };
 }
 
-/** R5, DESIGN 7.10: nobody begins a group on a shared disk whose holder runs it and renews its claim. */
+/** R5, DESIGN 7.10: nobody decides to start a group on a shared disk whose holder runs it and renews its claim. */
 function claimObeyed(): Checker {
+  const frozenAt = new Map<string, number>();
   return {
     name: "R5 compare before serve",
-    began({ nowMs, hosts, truth, claims, timing, circumstances }, host, operation) {
+    after({ nowMs, hosts }) {
+      for (const { name, agent } of hosts) if (agent.paused) frozenAt.set(name, nowMs);
+      return undefined;
+    },
+    decided({ nowMs, hosts, truth, claims, timing }, host, operation) {
       if (operation.kind !== "acquire") return undefined;
-      // Decided before a pause, begun after it: the disk's own claim is read again by its start.
-      if (nowMs - circumstances.frostAt < timing.deadtimeMs) return undefined;
+      // Right after a pause it may not have looked yet; the start of the disk reads the claim again.
+      if (nowMs - (frozenAt.get(host.name) ?? Number.NEGATIVE_INFINITY) < THAW_MS) return undefined;
       const { group } = operation;
       if (host.runners.get(group)?.group.claimed !== true) return undefined;
       const other = hosts.find((candidate) => candidate !== host);
@@ -129,7 +139,7 @@ function claimObeyed(): Checker {
       if (nowMs - claim.sinceMs < 2 * timing.keepaliveMs) return undefined;
       if (ageMs >= timing.deadtimeMs / 2 || !truth.active(group).includes(other.name))
         return undefined;
-      return `${host.name} starts ${group}, which ${other.name} runs and claimed ${ageMs.toFixed(0)} ms ago`;
+      return `${host.name} is to start ${group}, which ${other.name} runs and claimed ${ageMs.toFixed(0)} ms ago`;
     },
   };
 }

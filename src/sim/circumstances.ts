@@ -102,7 +102,7 @@ export class Circumstances {
    * this.)
    */
   #isFrozen(host: SimHost, nowMs: number, apart: boolean): boolean {
-    if (!host.powered) return false;
+    if (!host.powered || !host.holdsAny) return false;
     if (host.agent.pausedForMs > this.#longMs || host.beat.pausedForMs > this.#longMs) return true;
     const away = host.agentAwaySince;
     if (away === undefined) return false;

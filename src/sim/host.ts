@@ -23,8 +23,10 @@ import type { Truth } from "./truth.ts";
 
 /** Local socket between two processes of one host. */
 const LOCAL_SOCKET_MS = 0.1;
-/** One fsync of the state disk takes up to this long. */
+/** One fsync of the state disk takes up to this long; now and then a busy disk makes it slow. */
 const PERSIST_MAX_MS = 15;
+const SLOW_PERSIST_CHANCE = 0.04;
+const SLOW_PERSIST_MAX_MS = 1_500;
 const ALIVE_INTERVAL_MS = 200;
 /** How long a supervisor needs to start a process anew. */
 const SPAWN_MS = 50;
@@ -47,6 +49,7 @@ export interface HostParts {
   makeFailover(record: FailoverRecord | undefined, now: number): Failover;
   /** What the checkers see: each effect of a core, operations begun, words of the beat process. */
   observe(host: SimHost, effect: MembershipEffect | FailoverEffect): void;
+  decided(host: SimHost, operation: Operation): void;
   began(host: SimHost, operation: Operation): void;
   told(host: SimHost, event: BeatEvent): void;
 }
@@ -72,7 +75,8 @@ export class SimHost {
     | { left: number; readonly when: "before" | "after"; readonly process?: "agent" | "beat" }
     | undefined;
   readonly #writtenAt = { agent: 0, beat: 0 };
-  #stopped = false;
+  /** A stop was asked for; `ended`: all was handed over and both processes have gone. */
+  #stop: "no" | "asked" | "ended" = "no";
   /** Since when no agent runs here, in simulated milliseconds; undefined while one does. */
   agentAwaySince: number | undefined = 0;
 
@@ -102,6 +106,12 @@ export class SimHost {
     return this.parts.name;
   }
 
+  /** Any resource of any group runs here. */
+  get holdsAny(): boolean {
+    for (const runner of this.runners.values()) if (runner.running > 0) return true;
+    return false;
+  }
+
   get failover(): Failover | undefined {
     return this.#failover;
   }
@@ -109,7 +119,7 @@ export class SimHost {
   boot(): void {
     if (this.powered) return;
     this.powered = true;
-    this.#stopped = false;
+    this.#stop = "no";
     // Another origin at each boot, so that no instant of an older boot makes sense.
     this.#bootedAt = this.parts.events.now - this.parts.random.between(1_000, 1_000_000);
     this.#tell("boots", "boots");
@@ -142,7 +152,7 @@ export class SimHost {
   }
 
   startBeat(): void {
-    if (!this.powered || this.beat.alive) return;
+    if (!this.powered || this.beat.alive || this.#stop === "ended") return;
     this.beat.start();
     const clock = this.beat.clock();
     const options = this.parts.transportOptions(this.parts.random.next());
@@ -163,7 +173,7 @@ export class SimHost {
   }
 
   startAgent(): void {
-    if (!this.powered || this.agent.alive || this.#stopped) return;
+    if (!this.powered || this.agent.alive || this.#stop === "ended") return;
     this.agent.start();
     this.agentAwaySince = undefined;
     const clock = this.agent.clock();
@@ -188,6 +198,23 @@ export class SimHost {
     for (const runner of this.runners.values()) runner.agentDied();
   }
 
+  /** Starts the service after a stop: one that has not come to its end is cut short. */
+  restartService(): void {
+    if (!this.powered) return;
+    if (this.#stop === "asked") this.killAgent();
+    this.#stop = "no";
+    this.startBeat();
+    this.startAgent();
+  }
+
+  /** Everything is handed over and said: both processes go. */
+  #end(): void {
+    this.#stop = "ended";
+    this.#tell("stops", "graceful stops");
+    this.#toBeat({ kind: "end" });
+    this.agent.deliver(this.parts.events.now + 1, () => this.killAgent());
+  }
+
   /** A datagram arrives from the network; who is off or dead hears nothing. */
   receive(link: string, at: number, bytes: Uint8Array): void {
     this.beat.deliver(at, () => {
@@ -197,6 +224,7 @@ export class SimHost {
   }
 
   feed(event: FailoverEvent): void {
+    if (event.kind === "command" && event.command.verb === "stop") this.#stop = "asked";
     this.agent.deliver(this.parts.events.now + LOCAL_SOCKET_MS, () =>
       this.#loop?.failoverEvent(event),
     );
@@ -253,8 +281,8 @@ export class SimHost {
       case "rereadKeys":
         return;
       case "end":
-        this.beat.kill();
-        this.#transport = undefined;
+        // An agent that was started meanwhile finds its socket closed.
+        this.killBeat();
         return;
       default:
         unreachable(effect);
@@ -272,16 +300,18 @@ export class SimHost {
   #persist(who: "agent" | "beat", written: () => void): void {
     const { events, random, truth } = this.parts;
     // One file, one writer: a later record is not on disk before an earlier one.
-    const at = Math.max(this.#writtenAt[who], events.now + random.between(1, PERSIST_MAX_MS));
+    const longestMs = random.chance(SLOW_PERSIST_CHANCE) ? SLOW_PERSIST_MAX_MS : PERSIST_MAX_MS;
+    const at = Math.max(this.#writtenAt[who], events.now + random.between(1, longestMs));
     this.#writtenAt[who] = at;
     const due = this.#crashAt;
     const isMeant = due !== undefined && (due.process === undefined || due.process === who);
     if (isMeant) due.left--;
-    const fatal = isMeant && due.left <= 0 ? due.when : undefined;
+    const isFatal = isMeant && due.left <= 0;
     const { generation } = this[who];
     // A write that was handed to the kernel ends even if its process is killed or frozen.
     events.schedule(at, () => {
       if (!this.powered || this[who].generation !== generation) return;
+      const fatal = isFatal && this.#crashAt === due ? due.when : undefined;
       if (fatal !== undefined) truth.count(`crash ${fatal} a write of ${who}`);
       if (fatal === "before") this.crash();
       else written();
@@ -308,9 +338,9 @@ export class SimHost {
       perform: (effect) => this.#perform(effect),
       record: (entry) => {
         // What failover wants is observed when it is carried out, not when it begins to wait.
-        if (entry.kind === "effect" && entry.room === "membership") {
-          this.parts.observe(this, entry.value);
-        }
+        if (entry.kind !== "effect") return;
+        if (entry.room === "membership") this.parts.observe(this, entry.value);
+        else for (const operation of operationsOf(entry.value)) this.parts.decided(this, operation);
       },
     };
   }
@@ -336,7 +366,7 @@ export class SimHost {
         this.#toBeat({ kind: "rejoin" });
         return;
       case "readyToStop":
-        this.#stopped = true;
+        this.#end();
         return;
       case "send":
       case "adopt":
@@ -386,4 +416,10 @@ export class SimHost {
   #tell(what: string, count: string): void {
     this.parts.truth.tell(this.parts.events.now, this.name, what, count);
   }
+}
+
+/** Starts and stops that a core has just decided on, also those that wait for its record. */
+function operationsOf(effect: FailoverEffect): readonly Operation[] {
+  if (effect.kind === "persist") return effect.then.flatMap(operationsOf);
+  return effect.kind === "acquire" || effect.kind === "release" ? [effect] : [];
 }

@@ -30,7 +30,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "an acquire that waited is begun after the release that replaced it",
     breaks: "R19 operations in order",
-    profile: "starts",
+    profile: "splits",
     file: "src/agent/host-loop.ts",
     find: "if (effect.operation < newest) return false;",
     replace: "",
@@ -66,14 +66,6 @@ export const mutants: readonly Mutant[] = [
     file: "src/membership/lateness.ts",
     find: "awakeAt !== null && awakeAt >= lookSince;",
     replace: "awakeAt !== null && lookSince !== null;",
-  },
-  {
-    name: "silence that a frozen host could not have heard counts",
-    breaks: "R13 a thawed host listens first",
-    profile: "stalls",
-    file: "src/membership/peer-life.ts",
-    find: "  life.listenFrom = now;",
-    replace: "",
   },
   {
     name: "datagrams of a dead generation are taken",

@@ -19,6 +19,8 @@ export type Fault =
   /** All processes of a host are frozen; their socket buffers live on. */
   | { readonly kind: "pauseHost"; readonly host: string; readonly ms: number }
   | { readonly kind: "pauseAgent" | "pauseBeat"; readonly host: string; readonly ms: number }
+  /** A graceful stop by command; the service is started anew after `ms`, ended or not. */
+  | { readonly kind: "stopHost"; readonly host: string; readonly ms: number }
   /** kill -9 of one process; a supervisor starts it again after `ms`. */
   | { readonly kind: "killAgent" | "killBeat"; readonly host: string; readonly ms: number }
   | {
@@ -77,6 +79,7 @@ const kinds = [
   "pauseBeat",
   "killAgent",
   "killBeat",
+  "stopHost",
   "cutOne",
   "cutOneWay",
   "cutAll",
@@ -94,7 +97,7 @@ const directed: Readonly<Record<Exclude<Profile, "swarm">, readonly Kind[]>> = {
   writes: ["crashAtPersist", "crashAtPersist", "crashAtPersist", "command", "killAgent"],
   splits: ["cutAll", "cutAll", "cutOneWay", "command"],
   stalls: ["pauseHost", "pauseAgent", "pauseBeat", "command"],
-  starts: ["breakStart", "breakStart", "breakResource", "command"],
+  starts: ["breakStart", "breakStart", "breakResource", "command", "stopHost"],
   rebirths: ["crash", "crash", "killBeat", "replay", "replay"],
 };
 
@@ -167,6 +170,7 @@ function drawFault(random: Prng, kind: Kind, atMs: number, place: Place): readon
     case "pauseBeat":
     case "killAgent":
     case "killBeat":
+    case "stopHost":
       return [at(atMs, { kind, host, ms: random.between(1, lasting) })];
     case "cutOne":
     case "cutOneWay":

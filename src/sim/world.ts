@@ -13,7 +13,6 @@ import {
   allCheckers,
   type CheckedWorld,
   type Checker,
-  type Operation,
   unsettled,
   type Violation,
 } from "./checkers.ts";
@@ -176,7 +175,9 @@ class World implements CheckedWorld {
           instant(now),
         ),
       observe: (host, effect) => this.#saw(host, effect),
-      began: (host, operation) => this.#began(host, operation),
+      decided: (host, operation) =>
+        this.#ask((checker) => checker.decided?.(this, host, operation)),
+      began: (host, operation) => this.#ask((checker) => checker.began?.(this, host, operation)),
       told: (host, event) => this.#told(host, event),
     });
   }
@@ -289,6 +290,10 @@ class World implements CheckedWorld {
       case "pauseBeat":
         host.beat.pause(fault.ms);
         return;
+      case "stopHost":
+        this.#command(host, { verb: "stop" });
+        this.#events.schedule(this.nowMs + fault.ms, () => host.restartService());
+        return;
       case "killAgent":
         host.killAgent();
         this.#events.schedule(this.nowMs + fault.ms, () => host.startAgent());
@@ -340,8 +345,7 @@ class World implements CheckedWorld {
       host.forgetCrash();
       for (const runner of host.runners.values()) runner.startBroken = false;
       host.boot();
-      host.startBeat();
-      host.startAgent();
+      host.restartService();
     }
     this.#events.schedule(this.nowMs + PERSON_MS, () => {
       for (const host of this.hosts) this.#command(host, { verb: "clear", group: null });
@@ -368,10 +372,6 @@ class World implements CheckedWorld {
       const message = question(checker);
       if (message !== undefined) this.#violate(checker.name, message);
     }
-  }
-
-  #began(host: SimHost, operation: Operation): void {
-    this.#ask((checker) => checker.began?.(this, host, operation));
   }
 
   #told(host: SimHost, event: BeatEvent): void {
