@@ -10,7 +10,8 @@
  *
  * Departures, all invisible to a correct peer: no 10 s wait if the peer said that it holds nothing of
  * ours; groups that nobody holds are taken; after a healed split the real one restarts itself, so we
- * go on; after an own stall we release and rejoin as a new generation.
+ * go on; what it seized when it resumed from a freeze it is asked to give back (7.6); after an own
+ * stall we release and rejoin as a new generation.
  */
 import { after, type Instant } from "../base/index.ts";
 import {
@@ -30,11 +31,15 @@ import { allReleased, retryState, type Want } from "./group.ts";
 import { gate, isAlive, isGone } from "./ownership.ts";
 import type { FailoverReason } from "./reasons.ts";
 import { letGoMs } from "./safety.ts";
-import { isReleased, newClassic } from "./state.ts";
+import { type Holds, isReleased, newClassic } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
 /** A real peer restarts itself 2 s after a healed split; then this margin for its notice. */
 const RETURN_WAIT_MS = 5_000;
+/** Claims cross on the wire while groups move (S4); one that stays this long is meant. */
+const CONTEST_WAIT_MS = 1_000;
+/** The peer's script, its release and its word: as long as a standby may wait for an answer. */
+const YIELD_WAIT_MS = 10_000;
 
 /** A message of a classic peer. Those of a peer that is not alive are ignored (heartbeat.md 15). */
 export function heardClassic(turn: Turn, fields: MessageFields): void {
@@ -113,12 +118,21 @@ function heardResource(turn: Turn, fields: MessageFields): void {
   if (classic.otherStable || (classic.peerStarting && nothingOfOurs)) becomeStable(turn);
 }
 
-/** S10: told, never acted upon; ownership on the wire has no epoch to decide by. */
+/** S10: told at once; acted upon by `judgeContest`. */
 function audit(turn: Turn): void {
   const { hold, other } = turn.state.classic;
-  const both = (hold.local && other?.foreign === true) || (hold.foreign && other?.local === true);
+  const { local, foreign } = contested(turn);
   const detail = `here ${holdWord(hold)}, there ${other === null ? "?" : holdWord(other)}`;
-  turn.noteOnce("both", both ? "BTN-FAILOVER-BOTH-CLAIM" : null, detail);
+  turn.noteOnce("both", local || foreign ? "BTN-FAILOVER-BOTH-CLAIM" : null, detail);
+}
+
+/** The classes that both claim, as seen from here. */
+function contested(turn: Turn): Holds {
+  const { hold, other } = turn.state.classic;
+  return {
+    local: hold.local && other?.foreign === true,
+    foreign: hold.foreign && other?.local === true,
+  };
 }
 
 function sayStarting(turn: Turn): void {
@@ -270,6 +284,7 @@ export function advanceClassic(turn: Turn): void {
   }
   if (classic.timerAt !== null && turn.now >= classic.timerAt) becomeStable(turn);
   judgeReturn(turn);
+  judgeContest(turn);
   advanceStandby(turn);
   judgeOrphans(turn);
   reportStarts(turn);
@@ -280,14 +295,54 @@ function judgeReturn(turn: Turn): void {
   const { classic } = turn.state;
   if (classic.returnedBy === null || turn.now < classic.returnedBy) return;
   classic.returnedBy = null;
-  const { seized } = classic;
+  const { seized, other } = classic;
   classic.seized = { local: false, foreign: false };
   if (!seized.local && !seized.foreign) return;
   turn.note("BTN-FAILOVER-PEER-STAYED", `giving back ${holdWord(seized)}`);
-  classic.other = { local: seized.foreign, foreign: seized.local };
+  // What it said since it is heard again stands: it may have seized something as well.
+  classic.other = {
+    local: seized.foreign || other?.local === true,
+    foreign: seized.local || other?.foreign === true,
+  };
   if (seized.local) classic.hold.local = false;
   if (seized.foreign) classic.hold.foreign = false;
   giveAway(turn, namesOf(turn, seized));
+  sendResource(turn);
+}
+
+/**
+ * Both claim a class and neither is about to give it up: the real one was frozen, took us for dead when
+ * it resumed (heartbeat.md 7.2) and never looks again. It is asked for what it seized, so that what
+ * runs here runs on; if it does not give, we do: two holders are worse than a move.
+ */
+function judgeContest(turn: Turn): void {
+  const { classic } = turn.state;
+  const both = contested(turn);
+  const rest =
+    classic.phase === "stable" &&
+    classic.standby.role === "none" &&
+    !classic.peerLeaving &&
+    classic.returnedBy === null;
+  if (!rest || (!both.local && !both.foreign)) {
+    if (!both.local && !both.foreign) classic.contest = null;
+    return;
+  }
+  classic.contest ??= { askAt: after(turn.now, CONTEST_WAIT_MS), yieldAt: null };
+  const { askAt, yieldAt } = classic.contest;
+  if (yieldAt === null) {
+    if (turn.now < askAt) return;
+    classic.contest = { askAt, yieldAt: after(turn.now, YIELD_WAIT_MS) };
+    turn.note("BTN-FAILOVER-CONTEST-ASKED", holdWord(both));
+    sendResource(turn);
+    turn.emit({ kind: "send", fields: { t: "hb_takeover", rsc_hold: holdWord(both) } });
+    return;
+  }
+  if (turn.now < yieldAt) return;
+  classic.contest = null;
+  turn.note("BTN-FAILOVER-CONTEST-YIELDED", holdWord(both));
+  if (both.local) classic.hold.local = false;
+  if (both.foreign) classic.hold.foreign = false;
+  giveAway(turn, namesOf(turn, both));
   sendResource(turn);
 }
 
@@ -399,6 +454,7 @@ export function classicDeadlines(turn: Turn): readonly (Instant | null)[] {
   return [
     classic.timerAt,
     classic.returnedBy,
+    classic.contest === null ? null : (classic.contest.yieldAt ?? classic.contest.askAt),
     since === null ? null : after(since, 2 * keepaliveMs),
     since === null ? null : after(since, deadtimeMs),
     ...standbyDeadlines(turn),

@@ -325,6 +325,34 @@ test("a start that fails here is given to the peer, and is not down on both", ()
   equal(story.lines.filter((line) => line.endsWith("acquire g")).length, 1);
 });
 
+test("7.2 a frozen peer that resumes and seizes all is asked to give back what runs here", () => {
+  const story = joined();
+  story.verdict("dead").run(1_000).seen("classic", 1, { returned: true });
+  story.hear("resource rsc_hold=all isstable=1").run(5_200);
+  story.take();
+  story.run(2_000);
+  const told = story.take();
+  ok(
+    told.some((line) => line.endsWith("> hb_takeover local")),
+    told.join("\n"),
+  );
+  story.hear("ask_resources rsc_hold=foreign info=me").run(10);
+  story.hear("resource rsc_hold=local isstable=0 info=standby").run(10);
+  story.hear("ask_resources rsc_hold=foreign info=done").run(500);
+  equal(story.view("g")?.here, "running");
+  equal(story.take().join(" ").includes("release g"), false);
+  story.hear("resource rsc_hold=local isstable=1").run(30_000);
+  equal(story.view("g")?.here, "running");
+});
+
+test("a peer that does not give back what it seized gets it: not two holders for ever", () => {
+  const story = joined();
+  story.verdict("dead").run(1_000).seen("classic", 1, { returned: true });
+  story.hear("resource rsc_hold=all isstable=1").run(30_000);
+  equal(story.view("g")?.here, "stopped");
+  ok(story.reasons.includes("CONTEST-YIELDED"));
+});
+
 test("a stop that fails keeps the standby from being reported as done, until it succeeds", () => {
   const story = joined();
   story.failures.set("g release", 1);

@@ -253,9 +253,21 @@ export const failoverReasons = {
   "BTN-FAILOVER-BOTH-CLAIM": {
     title: "Both hosts claim the same groups",
     meaning:
-      "After a split with a classic peer. The real heartbeat restarts itself after 2 s and gives its " +
-      "share up; this host goes on.",
-    action: "If it stays so for more than 10 s, stop heartbeat on one host.",
+      "After a split with a classic peer, the real heartbeat restarts itself after 2 s and gives its " +
+      "share up; this host goes on. One that was frozen and resumed does not: it is asked to give.",
+    action: "If it stays so for more than 20 s, stop heartbeat on one host.",
+  },
+  "BTN-FAILOVER-CONTEST-ASKED": {
+    title: "A classic peer claims what runs here, and is asked to give it up",
+    meaning:
+      "It was frozen, took this host for dead when it resumed and seized the groups. By hb_takeover it " +
+      "releases them, while they run on here.",
+    action: "Find out why that host was frozen; its deadtime may be too short for it.",
+  },
+  "BTN-FAILOVER-CONTEST-YIELDED": {
+    title: "A classic peer did not give up what it seized: this host gives up its own",
+    meaning: "Two hosts that run the same groups are worse than a move.",
+    action: "Look into the log of heartbeat on the other host.",
   },
   "BTN-FAILOVER-PEER-RETURNED": {
     title: "The other host was silent, not down: it is heard again",

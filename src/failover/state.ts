@@ -184,6 +184,8 @@ export interface ClassicState {
   returnedBy: Instant | null;
   seized: Holds;
   orphanSince: Instant | null;
+  /** Both claim a class: when the peer is asked for it, and when we give it up ourselves. */
+  contest: { readonly askAt: Instant; readonly yieldAt: Instant | null } | null;
   joined: boolean;
   /** Legacy mode: own keys asked of the peer, and until when. */
   legacyAsked: Record<string, { nextAt: Instant; until: Instant }>;
@@ -348,6 +350,7 @@ export function newClassic(): ClassicState {
     returnedBy: null,
     seized: { local: false, foreign: false },
     orphanSince: null,
+    contest: null,
     joined: false,
     legacyAsked: {},
     legacyOwed: {},
