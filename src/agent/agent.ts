@@ -150,6 +150,11 @@ export class Agent {
     return agent;
   }
 
+  /** Whether an agent could read the keys of `config`, asked before this one makes way. @throws {BatonError} */
+  static async readable(config: ClusterConfig): Promise<void> {
+    await readKeys(config);
+  }
+
   /** Resolves when the agent is done: `stopped` after a graceful stop, `left` after `leave`. */
   get ended(): Promise<"stopped" | "left"> {
     return this.#ended.promise;

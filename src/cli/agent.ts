@@ -2,7 +2,9 @@
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { type Command, Option } from "commander";
-import type { ConfigOutcome, Timing } from "../config/index.ts";
+import type { CommandResult } from "../agent/control.ts";
+import { BatonError } from "../base/index.ts";
+import type { ClusterConfig, ConfigOutcome, Timing } from "../config/index.ts";
 import { softwareVersion } from "./version.ts";
 
 interface AgentOptions {
@@ -32,7 +34,7 @@ export function registerAgent(program: Command): void {
       "after",
       `
 Signals: TERM and INT stop gracefully (groups are handed over), HUP restarts the agent without
-changing what runs. Anything else that ends it leaves everything running: started again within
+changing what runs, if a new one would accept the configuration. Anything else that ends it leaves everything running: started again within
 agent_grace it changes no role and stops nothing.
 
 Example:
@@ -43,21 +45,14 @@ Example:
 }
 
 async function runAgent(options: AgentOptions): Promise<void> {
-  const { loadClassic, loadNative, ownName } = await import("../config/config.shell.ts");
-  const { Agent, ownHost } = await import("../agent/agent.ts");
-  const outcome: ConfigOutcome =
-    options.haDir === undefined
-      ? await loadNative(options.config, { self: options.name, insecure: options.insecure })
-      : await loadClassic(options.haDir, { self: options.name, insecure: options.insecure });
-  const { formatFinding } = await import("../config/index.ts");
-  for (const finding of outcome.findings) say(formatFinding(finding));
-  if (!outcome.ok) {
+  const { Agent } = await import("../agent/agent.ts");
+  const loaded = await load(options);
+  if (loaded === undefined) {
+    say("the agent was not started: the configuration is refused");
     process.exitCode = 2;
     return;
   }
-  const { config } = outcome;
-  const machine = options.haDir === undefined ? hostname() : await ownName(options.haDir);
-  const host = ownHost(config, options.name ?? machine);
+  const { config, host } = loaded;
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
   const beatCommand = [process.execPath, "--disable-warning=ExperimentalWarning", main, "beat"];
   const agent = await Agent.start({
@@ -69,25 +64,59 @@ async function runAgent(options: AgentOptions): Promise<void> {
     say,
   });
   say(`agent of ${host} runs: cluster ${config.clusterName}, pid ${process.pid}`);
-  await live(agent);
+  await live(agent, async () => {
+    const fresh = await load(options);
+    if (fresh === undefined) return false;
+    await Agent.readable(fresh.config);
+    return true;
+  });
 }
 
-/** Until a signal ends it. */
-async function live(agent: {
+/** The configuration and our name in it; undefined: refused, and why was said. @throws {BatonError} */
+async function load(
+  options: AgentOptions,
+): Promise<{ readonly config: ClusterConfig; readonly host: string } | undefined> {
+  const { loadClassic, loadNative, ownName } = await import("../config/config.shell.ts");
+  const { ownHost } = await import("../agent/agent.ts");
+  const { formatFinding } = await import("../config/index.ts");
+  const outcome: ConfigOutcome =
+    options.haDir === undefined
+      ? await loadNative(options.config, { self: options.name, insecure: options.insecure })
+      : await loadClassic(options.haDir, { self: options.name, insecure: options.insecure });
+  for (const finding of outcome.findings) say(formatFinding(finding));
+  if (!outcome.ok) return undefined;
+  const { config } = outcome;
+  const machine = options.haDir === undefined ? hostname() : await ownName(options.haDir);
+  return { config, host: ownHost(config, options.name ?? machine) };
+}
+
+interface LivingAgent {
   readonly ended: Promise<"stopped" | "left">;
-  stop(): Promise<unknown>;
+  stop(): Promise<CommandResult>;
   leave(): Promise<void>;
   fault(error: unknown): void;
-}): Promise<void> {
-  let restart = false;
+}
+
+/** Until a signal ends it. @param couldStart says why not, or throws, if a new agent would be refused */
+async function live(agent: LivingAgent, couldStart: () => Promise<boolean>): Promise<void> {
+  let state: "running" | "checking" | "leaving" | "stopping" = "running";
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
-      agent.stop().catch((error: unknown) => say(`cannot stop: ${(error as Error).message}`));
+      if (state !== "leaving") state = "stopping";
+      void stopAndTell(agent);
     });
   }
   process.on("SIGHUP", () => {
-    restart = true;
-    void agent.leave();
+    if (state !== "running") {
+      say("not restarted: the agent is ending or restarting already");
+      return;
+    }
+    state = "checking";
+    void mayRestart(couldStart).then((may) => {
+      if (state !== "checking") return;
+      state = may ? "leaving" : "running";
+      if (may) return agent.leave();
+    });
   });
   // Status 70: the supervisor starts it anew. What runs goes on; the beat process bridges the gap.
   for (const fault of ["uncaughtException", "unhandledRejection"] as const) {
@@ -96,15 +125,36 @@ async function live(agent: {
       process.exit(70);
     });
   }
-  const end = await agent.ended;
-  if (end === "left" && restart) {
-    say("restarting");
-    process.execve?.(process.execPath, [
-      process.execPath,
-      ...process.execArgv,
-      ...process.argv.slice(1),
-    ]);
+  if ((await agent.ended) !== "left") return;
+  say("restarting");
+  process.execve?.(process.execPath, [
+    process.execPath,
+    ...process.execArgv,
+    ...process.argv.slice(1),
+  ]);
+}
+
+async function stopAndTell(agent: LivingAgent): Promise<void> {
+  try {
+    const { outcome, reason, detail } = await agent.stop();
+    if (outcome !== "done") say(`[${reason}] not stopped yet, trying on: ${detail}`);
+  } catch (error) {
+    say(`cannot stop: ${(error as Error).message}`);
   }
+}
+
+/**
+ * An agent that ends on a file it can not read would leave its groups running without anybody to
+ * hold them, while the peer takes them over: so the running one looks first.
+ */
+async function mayRestart(couldStart: () => Promise<boolean>): Promise<boolean> {
+  try {
+    if (await couldStart()) return true;
+  } catch (error) {
+    say(error instanceof BatonError ? error.describe() : String(error));
+  }
+  say("not restarted: the configuration is refused; this agent goes on with the one that it has");
+  return false;
 }
 
 /** What `cl_status hbparameter` knows, in the words of ha.cf. */
