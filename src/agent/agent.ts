@@ -3,7 +3,7 @@
  * (DESIGN 2). It decides nothing: `HostLoop` runs the cores, this file gives them the world.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { BatonError, type Clock, type Instant, unreachable } from "../base/index.ts";
@@ -17,6 +17,7 @@ import { Journal } from "../recorder/journal.shell.ts";
 import type { GroupSpec, RunnerEffect } from "../resources/index.ts";
 import { monotonicClock } from "../system/clock.ts";
 import { groupId } from "../system/lines.ts";
+import { type FileLock, takeLock } from "../system/lock.ts";
 import { CommandDesk } from "./commands.ts";
 import type {
   CodedText,
@@ -63,6 +64,7 @@ export class Agent {
   readonly #resources: ResourceDesk;
   readonly #desk: CommandDesk;
   readonly #keys: readonly KeyReport[];
+  readonly #lock: FileLock;
   readonly #durable: FailoverRecord | undefined;
   readonly #verdicts = new Map<string, { readonly reason: string }>();
   readonly #heardAt = new Map<string, Instant>();
@@ -74,6 +76,7 @@ export class Agent {
   #revision = 0;
   #statusTimer: NodeJS.Timeout | undefined;
   #stopping = false;
+  #closed = false;
 
   private constructor(
     setup: AgentSetup,
@@ -82,6 +85,7 @@ export class Agent {
       readonly record: DurableValue;
       readonly durable: FailoverRecord | undefined;
       readonly keys: readonly KeyReport[];
+      readonly lock: FileLock;
     },
   ) {
     const { config, host } = setup;
@@ -89,6 +93,7 @@ export class Agent {
     this.#journal = parts.journal;
     this.#record = parts.record;
     this.#keys = parts.keys;
+    this.#lock = parts.lock;
     this.#durable = parts.durable;
     this.#desk = new CommandDesk(this.#clock);
     const now = this.#clock.now();
@@ -121,12 +126,34 @@ export class Agent {
   /**
    * Brings an agent up: state, journal, sockets, beat process, cores; in this order, so that a second
    * agent on the same host is refused before it touches anything.
-   * @throws {BatonError} BTN-SOCKET-IN-USE, BTN-STATE-DAMAGED, BTN-BEAT-NO-START, a key's error
+   * @throws {BatonError} BTN-AGENT-ALREADY-RUNNING, BTN-SOCKET-IN-USE, BTN-STATE-DAMAGED, BTN-BEAT-NO-START, a key's error
    */
   static async start(setup: AgentSetup): Promise<Agent> {
+    const { config } = setup;
+    const lock = lockState(config.stateDirectory);
+    const agent = await Agent.#make(setup, lock).catch((error: unknown) => {
+      lock.release();
+      throw error;
+    });
+    try {
+      await agent.#open();
+      return agent;
+    } catch (error) {
+      agent.#beat?.close();
+      await agent.#close();
+      throw error;
+    }
+  }
+
+  static async #make(setup: AgentSetup, lock: FileLock): Promise<Agent> {
     const { config, host } = setup;
     const keys = await readKeys(config);
-    const { store, value } = await DurableValue.open(config.stateDirectory, "failover");
+    const told: { agent?: Agent } = {};
+    const { store, value } = await DurableValue.open(config.stateDirectory, "failover", {
+      onTrouble: (trouble) => {
+        if (told.agent !== undefined) told.agent.#stateTrouble(trouble);
+      },
+    });
     const journal = new Journal({
       directory: config.journalDirectory,
       host,
@@ -136,18 +163,8 @@ export class Agent {
       onTrouble: (text) => setup.say(text),
     });
     const durable = value as FailoverRecord | undefined;
-    const agent = new Agent(setup, { journal, record: store, durable, keys });
-    try {
-      await agent.#open();
-    } catch (error) {
-      agent.#resources.dispose();
-      agent.#loop.dispose();
-      await agent.#server?.close();
-      await journal.close();
-      await store.close();
-      throw error;
-    }
-    return agent;
+    told.agent = new Agent(setup, { journal, record: store, durable, keys, lock });
+    return told.agent;
   }
 
   /** Whether an agent could read the keys of `config`, asked before this one makes way. @throws {BatonError} */
@@ -294,7 +311,8 @@ export class Agent {
         this.#beat?.request(request).catch(() => undefined);
       },
       persist: (record, done) => {
-        this.#record.save(record).then(done, (error: unknown) => this.#unwritable(error));
+        // It is tried until it succeeds; what fails for good has its effects wait for ever, as it must.
+        this.#record.save(record).then(done, (error: unknown) => this.#stateTrouble(error));
       },
       perform: (effect) => this.#perform(effect),
       record: (entry) => this.#journalLoop(entry),
@@ -391,11 +409,14 @@ export class Agent {
     this.#journal.record({ kind: "note", room, name, reason, group, data });
   }
 
-  #unwritable(error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
-    this.#setup.say(`[BTN-STATE-UNWRITABLE] ${text}`);
-    this.#note("agent", "unwritable", "BTN-STATE-UNWRITABLE", null, { text });
-    this.#warnings.set("state", { code: "BTN-STATE-UNWRITABLE", text });
+  #stateTrouble(error: unknown): void {
+    const code = error === null ? "BTN-STATE-WRITABLE" : "BTN-STATE-UNWRITABLE";
+    const text = error === null ? "the record can be written again" : describeFault(error);
+    this.#setup.say(`[${code}] ${text}`);
+    this.#note("agent", "state", code, null, { text });
+    if (error === null) this.#warnings.delete("state");
+    else this.#warnings.set("state", { code, text });
+    this.#statusChanged();
   }
 
   #statusChanged(): void {
@@ -423,13 +444,34 @@ export class Agent {
   }
 
   async #close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     clearTimeout(this.#statusTimer);
     this.#loop.dispose();
     this.#resources.dispose();
     await this.#server?.close();
     await this.#journal.close();
     await this.#record.close();
+    this.#lock.release();
   }
+}
+
+/** One agent for one state directory. @throws {BatonError} BTN-AGENT-ALREADY-RUNNING */
+function lockState(directory: string): FileLock {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const path = join(directory, "agent.pid");
+  const lock = takeLock(path);
+  if (lock !== undefined) return lock;
+  throw new BatonError({
+    code: "BTN-AGENT-ALREADY-RUNNING",
+    message: `Cannot start a second agent: ${path} is locked by process ${readFileSync(path, "utf8").trim()}`,
+    consequence: "Nothing changed; the running agent goes on",
+    fix: "Use the running one, or stop it first: `baton stop` hands over, HUP restarts it in place",
+  });
+}
+
+function describeFault(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** What the timeline calls the end of an action; probes and monitors have no line. */

@@ -1,9 +1,14 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { DurableValue } from "./durable.ts";
+
+const probe = await open(import.meta.filename);
+const handlePrototype = Object.getPrototypeOf(probe) as FileHandle;
+await probe.close();
 
 async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "btn-durable-"));
@@ -12,6 +17,15 @@ async function inDirectory(body: (directory: string) => Promise<void>): Promise<
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** The next writes of any file fail as on a broken disk. */
+function failWrites(times: number) {
+  let left = times;
+  return mock.method(handlePrototype, "datasync", async function (this: FileHandle) {
+    if (left-- > 0) throw new Error("EIO: i/o error");
+    return await this.sync();
+  });
 }
 
 async function read(directory: string): Promise<unknown> {
@@ -69,5 +83,52 @@ test("no intact copy is refused, never taken for a new host", async () => {
     await write(directory, { epoch: 7 });
     for (const name of ["record.0", "record.1"]) writeFileSync(join(directory, name), "garbage");
     await rejects(DurableValue.open(directory, "record"), { code: "BTN-STATE-DAMAGED" });
+  });
+});
+
+test("what can not be written is tried until it can, and the newest value wins", async () => {
+  await inDirectory(async (directory) => {
+    const troubles: (string | null)[] = [];
+    const { store } = await DurableValue.open(directory, "record", {
+      retryMs: 5,
+      onTrouble: (trouble) => troubles.push(trouble?.code ?? null),
+    });
+    const failure = failWrites(2);
+    try {
+      const done: number[] = [];
+      const saves = [1, 2, 3].map((epoch) => store.save({ epoch }).then(() => done.push(epoch)));
+      await Promise.all(saves);
+      deepEqual(done, [1, 2, 3]);
+      await store.close();
+    } finally {
+      failure.mock.restore();
+    }
+    deepEqual(troubles, ["BTN-STATE-UNWRITABLE", null]);
+    deepEqual(await read(directory), { epoch: 3 });
+  });
+});
+
+test("closing lets go of a value that can not be written, and says so", async () => {
+  await inDirectory(async (directory) => {
+    const { store } = await DurableValue.open(directory, "record", { retryMs: 60_000 });
+    const failure = failWrites(Number.POSITIVE_INFINITY);
+    try {
+      const refused = rejects(store.save({ epoch: 1 }), { code: "BTN-STATE-UNWRITABLE" });
+      await store.close();
+      await refused;
+    } finally {
+      failure.mock.restore();
+    }
+  });
+});
+
+test("a value that is too large is refused, and the next one is saved", async () => {
+  await inDirectory(async (directory) => {
+    const { store } = await DurableValue.open(directory, "record");
+    const large = { text: "x".repeat(70_000) };
+    await rejects(store.save(large), { code: "BTN-STATE-UNWRITABLE" });
+    await store.save({ epoch: 2 });
+    await store.close();
+    deepEqual(await read(directory), { epoch: 2 });
   });
 });

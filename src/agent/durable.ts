@@ -2,10 +2,14 @@
  * What a takeover depends on, on disk (DESIGN 7.7): two copies, each with checksum and sequence, in
  * files whose space is taken beforehand, so that a full disk does not stop a decision. A save is done
  * when the first copy is durable; the second follows at once. A torn write leaves the other copy.
+ *
+ * What can not be written is tried again until it can, the whole record anew (R10: what the page cache
+ * holds after an error proves nothing), and always the newest: an older one that came late would undo it.
  */
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import { BatonError } from "../base/index.ts";
 
@@ -18,17 +22,44 @@ interface Copy {
   readonly body: unknown;
 }
 
-/** One durable JSON value. Saves are written in the order in which they were asked for. */
+/** After a failed write, the next attempt comes this much later. */
+const RETRY_MS = 1_000;
+
+export interface DurableOptions {
+  /** Told when the value can not be written, once, and with null when it can again. */
+  readonly onTrouble?: (trouble: BatonError | null) => void;
+  /** @default 1000 */
+  readonly retryMs?: number;
+}
+
+interface Waiting {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** One durable JSON value. Saves are done in the order in which they were asked for. */
 export class DurableValue {
   readonly #files: readonly FileHandle[];
   readonly #directory: string;
+  readonly #options: DurableOptions;
+  readonly #closing = new AbortController();
   #sequence: number;
-  #chain: Promise<void> = Promise.resolve();
+  /** The newest value; saves that came while another was written become durable with it. */
+  #newest: Uint8Array = new Uint8Array();
+  #waiting: Waiting[] = [];
+  #writing: Promise<void> | undefined;
+  #failing = false;
 
-  private constructor(files: readonly FileHandle[], directory: string, sequence: number) {
+  private constructor(
+    files: readonly FileHandle[],
+    directory: string,
+    sequence: number,
+    options: DurableOptions,
+  ) {
     this.#files = files;
     this.#directory = directory;
     this.#sequence = sequence;
+    this.#options = options;
   }
 
   /**
@@ -38,6 +69,7 @@ export class DurableValue {
   static async open(
     directory: string,
     name: string,
+    options: DurableOptions = {},
   ): Promise<{ readonly store: DurableValue; readonly value: unknown }> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const files: FileHandle[] = [];
@@ -68,23 +100,63 @@ export class DurableValue {
         fix: "If the other host is up and holds the groups, remove both files and start again; otherwise find out first which host was the last to serve",
       });
     }
-    const store = new DurableValue(files, directory, newest?.sequence ?? 0);
+    const store = new DurableValue(files, directory, newest?.sequence ?? 0, options);
     return { store, value: newest?.body };
   }
 
-  /** Resolves when the value is durable. @throws {BatonError} BTN-STATE-UNWRITABLE */
+  /**
+   * Resolves when the value, or a newer one, is durable.
+   * @throws {BatonError} BTN-STATE-UNWRITABLE if the value is too large, or was not written before `close`
+   */
   save(value: unknown): Promise<void> {
     const sequence = ++this.#sequence;
-    const bytes = encodeCopy({ sequence, body: value });
-    const first = this.#chain.then(() => this.#write(0, bytes));
-    // The second copy is never waited for by a decision; its failure shows at the next save.
-    this.#chain = first.then(() => this.#write(1, bytes)).catch(() => undefined);
-    return first;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    try {
+      this.#newest = encodeCopy({ sequence, body: value });
+    } catch (error) {
+      reject(error);
+      return promise;
+    }
+    this.#waiting.push({ resolve, reject });
+    this.#writing ??= this.#writeAll().finally(() => {
+      this.#writing = undefined;
+    });
+    return promise;
   }
 
+  /** Writes what waits, unless it can not be written, and lets go. */
   async close(): Promise<void> {
-    await this.#chain;
+    this.#closing.abort();
+    await this.#writing;
     for (const file of this.#files) await file.close();
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const count = this.#waiting.length;
+      const bytes = this.#newest;
+      try {
+        await this.#write(0, bytes);
+        for (const { resolve } of this.#waiting.splice(0, count)) resolve();
+        // Never waited for by a decision.
+        await this.#write(1, bytes);
+        this.#trouble(null);
+      } catch (error) {
+        this.#trouble(error as BatonError);
+        if (this.#closing.signal.aborted) {
+          for (const { reject } of this.#waiting.splice(0)) reject(error);
+          return;
+        }
+        const { retryMs = RETRY_MS } = this.#options;
+        await sleep(retryMs, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  #trouble(error: BatonError | null): void {
+    if (this.#failing === (error !== null)) return;
+    this.#failing = error !== null;
+    this.#options.onTrouble?.(error);
   }
 
   async #write(index: number, bytes: Uint8Array): Promise<void> {
@@ -96,8 +168,9 @@ export class DurableValue {
       throw new BatonError({
         code: "BTN-STATE-UNWRITABLE",
         message: `Cannot write the state in ${this.#directory}: ${(cause as Error).message}`,
-        consequence: "This host makes no decision that must be durable first",
-        fix: "Mend the disk that holds the state directory, then restart the agent",
+        consequence:
+          "This host carries out no decision that must be durable first; what runs goes on",
+        fix: "Mend the disk that holds the state directory: the agent tries again each second",
         cause,
       });
     }

@@ -13,7 +13,20 @@ export const agentReasons = {
     title: "The record of who holds what can not be written",
     meaning:
       "A decision that must survive a power loss is not carried out before it is on disk. Groups that run go on; nothing new is taken.",
-    action: "Mend the disk under the state directory, then restart the agent.",
+    action:
+      "Mend the disk under the state directory: the agent tries again each second. If another disk is mounted there now, restart the agent.",
+  },
+  "BTN-STATE-WRITABLE": {
+    title: "The record of who holds what can be written again",
+    meaning: "What waited for it is carried out now.",
+    action: "Find out why the disk under the state directory failed.",
+  },
+  "BTN-AGENT-ALREADY-RUNNING": {
+    title: "Another agent runs on this host",
+    meaning:
+      "Two agents with one state directory would contradict each other. This one did not start.",
+    action:
+      "Use the running one; `baton status` shows it. To replace it, stop it first or send it HUP.",
   },
   "BTN-AGENT-TOO-MANY-COMMANDS": {
     title: "Too many commands are under way at once",

@@ -41,23 +41,33 @@ export class ControlServer {
   /** @throws {BatonError} BTN-SOCKET-IN-USE if another agent serves this run directory */
   static async open(target: ControlTarget): Promise<ControlServer> {
     const server = new ControlServer(target);
+    try {
+      await server.#listen();
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+    return server;
+  }
+
+  async #listen(): Promise<void> {
+    const target = this.#target;
     for (const [name, mode] of [
       [controlSocketName, 0o660],
       [statusSocketName, 0o660],
     ] as const) {
-      server.#servers.push(
+      this.#servers.push(
         await serveLines({
           path: join(target.runDirectory, name),
           mode,
           group: "haclient",
           software: target.software,
-          onDisconnect: (connection) => server.#watchers.delete(connection),
+          onDisconnect: (connection) => this.#watchers.delete(connection),
           onRequest: (request, connection, progress) =>
-            server.#answer(request.verb, request.args, name, connection, progress),
+            this.#answer(request.verb, request.args, name, connection, progress),
         }),
       );
     }
-    return server;
   }
 
   /** The status changed: each watcher gets it whole. */

@@ -112,10 +112,10 @@ async function live(agent: LivingAgent, couldStart: () => Promise<boolean>): Pro
       return;
     }
     state = "checking";
-    void mayRestart(couldStart).then((may) => {
+    void mayRestart(couldStart).then(async (may) => {
       if (state !== "checking") return;
       state = may ? "leaving" : "running";
-      if (may) return agent.leave();
+      if (may) await agent.leave();
     });
   });
   // Status 70: the supervisor starts it anew. What runs goes on; the beat process bridges the gap.
