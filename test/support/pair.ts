@@ -20,6 +20,7 @@ import { fileURLToPath } from "node:url";
 import { controlSocketName, type StatusReport } from "../../src/agent/control.ts";
 import { connectLines } from "../../src/system/lines.ts";
 import { AddressWatch } from "./address-watch.ts";
+import { PacketTap, sendAgain } from "./packet-tap.ts";
 import { waitFor } from "./wait.ts";
 
 export type Daemon = "heartbeat" | "baton";
@@ -133,7 +134,7 @@ export class Pair {
   readonly #prefix: string;
   readonly #options: PairOptions;
   readonly #running = new Map<HostName, Running>();
-  readonly #watches: AddressWatch[] = [];
+  readonly #watches: { close(): void }[] = [];
 
   constructor(options: PairOptions) {
     if (pairs === 0) sweepKilled();
@@ -319,6 +320,27 @@ export class Pair {
       () => this.explain(),
     );
     return watch;
+  }
+
+  /** Records what a host sends on eth0, from now on until `close`. */
+  async tap(host: HostName): Promise<PacketTap> {
+    const tap = await PacketTap.open({
+      namespace: this.namespace("switch"),
+      bridge: "br0",
+      source: `192.168.0.${host.slice(-3)}`,
+      file: join(this.directory, `${host}.pcap`),
+    });
+    this.#watches.push(tap);
+    return tap;
+  }
+
+  /** Sends recorded datagrams to a host's eth0, from the switch. */
+  async replay(host: HostName, payloads: readonly Buffer[]): Promise<void> {
+    const program = sendAgain(`192.168.0.${host.slice(-3)}`);
+    const command = ["netns", "exec", this.namespace("switch"), process.execPath, "-e", program];
+    const sender = spawn("ip", command, { stdio: ["pipe", "ignore", "inherit"] });
+    sender.stdin.end(payloads.map((bytes) => bytes.toString("hex")).join("\n"));
+    await new Promise((resolve) => sender.once("exit", resolve));
   }
 
   /** Keeps the hosts from each other on both links, while the switch goes on reaching both. */
