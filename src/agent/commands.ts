@@ -40,7 +40,7 @@ export class CommandDesk {
     progress: (value: CommandProgress) => void,
     submit: (id: string) => void,
   ): Promise<CommandResult> {
-    if (this.#open.size >= COMMANDS_MAX) {
+    if (this.#open.size >= COMMANDS_MAX && command.verb !== "stop") {
       throw new BatonError({
         code: "BTN-AGENT-TOO-MANY-COMMANDS",
         message: `Cannot ${command.verb}: ${COMMANDS_MAX} commands are under way`,

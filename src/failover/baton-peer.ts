@@ -194,6 +194,7 @@ export function judgeBaton(turn: Turn, name: string): Want {
   if (state.holdBack !== null) {
     return { to: "stop", urgent: true, reason: state.holdBack.reason };
   }
+  if (run.lost) return { to: "stop", urgent: true, reason: "BTN-FAILOVER-MONITOR-FAILED" };
   if (run.yields) return { to: "stop", urgent: true, reason: "BTN-FAILOVER-SPLIT-YIELD" };
   if (turn.own(name).owner !== options.self) return judgeForeign(turn, name);
   judgeFailback(turn, name);

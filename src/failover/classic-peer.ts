@@ -393,6 +393,7 @@ export function judgeClassic(turn: Turn, name: string): Want {
   const run = turn.run(name);
   const leave = (reason: FailoverReason, detail = ""): Want => ({ to: "leave", reason, detail });
   if (state.holdBack !== null) return { to: "stop", urgent: true, reason: state.holdBack.reason };
+  if (run.lost) return { to: "stop", urgent: true, reason: "BTN-FAILOVER-MONITOR-FAILED" };
   if (state.rejoining) {
     return { to: "stop", urgent: true, reason: "BTN-FAILOVER-STALLED-RELEASE" };
   }

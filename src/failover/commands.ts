@@ -39,12 +39,13 @@ function finish(
 /** Takes a command; its steps are followed by `advanceCommands`. */
 export function startCommand(turn: Turn, id: string, command: Command): void {
   const { state, options } = turn;
-  if (state.commands.length >= COMMANDS_MAX) {
-    finish(turn, id, "refused", "BTN-FAILOVER-BUSY");
-    return;
-  }
+  // However busy: a host that is told to stop stops.
   if (command.verb === "stop") {
     beginStop(turn, id);
+    return;
+  }
+  if (state.commands.length >= COMMANDS_MAX) {
+    finish(turn, id, "refused", "BTN-FAILOVER-BUSY");
     return;
   }
   if (state.stopping !== null) {
@@ -162,9 +163,12 @@ function startTakeover(turn: Turn, id: string, scope: MoveScope, peerIsDead: boo
     }
     turn.note("BTN-FAILOVER-TAKEOVER-FORCED", `a person said that ${peer.host} is dead`);
   }
-  startMoves(turn, id, "takeover", names, options.self, scope);
+  if (startMoves(turn, id, "takeover", names, options.self, scope)) return;
+  // What was refused must not happen by itself later: the person looks again, and says it again.
+  if (peerIsDead) for (const name of names) turn.run(name).forced = false;
 }
 
+/** @returns false if it was refused, and so nothing was begun */
 function startMoves(
   turn: Turn,
   id: string,
@@ -172,22 +176,22 @@ function startMoves(
   names: readonly string[],
   to: string,
   scope: MoveScope | undefined,
-): void {
+): boolean {
   if (names.length === 0) {
     finish(turn, id, "done", "BTN-FAILOVER-NOTHING-TO-MOVE");
-    return;
+    return true;
   }
   const busy = names.find((name) => turn.state.commands.some((one) => covers(one, name)));
   if (busy !== undefined) {
     finish(turn, id, "refused", "BTN-FAILOVER-BUSY", busy);
-    return;
+    return false;
   }
   const classic = turn.peer.kind === "classic" && isAlive(turn);
   if (classic) {
     const refusal = startClassic(turn, id, names, to, scope);
     if (refusal !== undefined) {
       finish(turn, id, "refused", refusal.reason, refusal.detail);
-      return;
+      return false;
     }
   }
   const steps = names.map((name) => newStep(turn, name, to));
@@ -197,7 +201,7 @@ function startMoves(
       const refusal = refusalOf(turn, step);
       if (refusal !== undefined) {
         finish(turn, id, "refused", refusal.reason, refusal.detail);
-        return;
+        return false;
       }
     }
     for (const step of steps) begin(turn, step);
@@ -205,6 +209,7 @@ function startMoves(
   const until = after(turn.now, COMMAND_LIMIT_MS);
   const answerBy = after(turn.now, ANSWER_LIMIT_MS);
   turn.state.commands.push({ id, verb, until, answerBy, steps });
+  return true;
 }
 
 const covers = (command: CommandRun, group: string): boolean =>

@@ -111,6 +111,8 @@ export type FailoverEvent =
       readonly resource: string;
       readonly reason: string;
       readonly detail: string;
+      /** Another host has what was ours, such as the disk: it stops at once, also while it starts. */
+      readonly urgent?: boolean;
     }
   | { readonly kind: "stalled"; readonly gapMs: number }
   | {

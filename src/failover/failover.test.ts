@@ -369,9 +369,13 @@ test("a request that finds no answer ends negative within seconds", () => {
 
 // R5: what one host alone may do after a start (DESIGN 7.8)
 
-const alone = (owner: string, hasProof: "none" | "claim"): Story =>
+const alone = (
+  owner: string,
+  hasProof: "none" | "claim",
+  options: ConstructorParameters<typeof Story>[0] & object = {},
+): Story =>
   new Story({
-    options: { groups: oneGroup.map((one) => ({ ...one, hasProof })) },
+    options: { groups: oneGroup.map((one) => ({ ...one, hasProof })), ...options.options },
     record: record(owner, owner === "a"),
   });
 
@@ -398,6 +402,44 @@ test("R5: a former secondary starts from a shared disk only when the claim stand
   deepEqual(story.lines, ["500 acquire g"]);
 });
 
+test("a group whose disk another host took stops at once, also while it starts or stops", () => {
+  const lost = { group: "g", resource: "disk", reason: "X", detail: "", urgent: true } as const;
+  for (const [wait, planned] of [
+    [50, false],
+    [500, false],
+    [500, true],
+  ] as const) {
+    const story = alone("a", "none").verdict("dead").up().run(wait);
+    if (planned) story.command("1", { verb: "stop" });
+    story.feed({ kind: "resourceFailed", ...lost });
+    ok(story.lines.includes(`${wait} release g urgent`), `${wait} ${planned}: ${story.lines}`);
+    story.run(1_000);
+    deepEqual(story.view()?.here, planned ? "stopped" : "failed");
+  }
+});
+
+test("a takeover that was refused does not happen by itself later", () => {
+  const story = alone("b", "claim", { options: { splitBrainPolicy: "safe" } })
+    .verdict("dead")
+    .up();
+  const claim = { kind: "claim", holder: "b", epoch: 3 } as const;
+  story.feed({ kind: "proof", group: "g", proof: { ...claim, still: false } });
+  story.command("1", { verb: "takeover", scope: "all", peerIsDead: true });
+  story.feed({ kind: "proof", group: "g", proof: { ...claim, still: true } }).run(500);
+  equal(story.view()?.reason, "BTN-FAILOVER-SAFE-POLICY");
+  story.command("2", { verb: "takeover", scope: "all", peerIsDead: true }).run(500);
+  equal(story.view()?.here, "running");
+});
+
+test("a host that is told to stop stops, however many commands are under way", () => {
+  const story = alone("a", "none").verdict("alive");
+  for (let id = 1; id <= 20; id++) {
+    story.command(`${id}`, { verb: "switch", group: "g", to: "b" });
+  }
+  story.command("stop", { verb: "stop" });
+  equal(story.view()?.reason, "BTN-FAILOVER-HOST-STOPPING");
+});
+
 test("R5: an unreadable claim refuses; a person may override that, but never a claim that moves", () => {
   const story = alone("b", "claim").verdict("dead").up();
   story.feed({ kind: "proof", group: "g", proof: { kind: "unreadable", detail: "EIO" } }).run(500);
@@ -407,6 +449,8 @@ test("R5: an unreadable claim refuses; a person may override that, but never a c
   story.command("1", { verb: "takeover", scope: "all", peerIsDead: true });
   deepEqual(story.take(), ["500 done 1 refused CLAIM-ALIVE"]);
   story.feed({ kind: "proof", group: "g", proof: { kind: "unreadable", detail: "EIO" } });
+  deepEqual(story.take(), []);
+  story.command("2", { verb: "takeover", scope: "all", peerIsDead: true });
   deepEqual(story.take(), ["500 acquire g"]);
 });
 

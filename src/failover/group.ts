@@ -146,6 +146,7 @@ function acquireDone(turn: Turn, name: string, run: GroupRun, outcome: Operation
     run.blockedBy = null;
     run.stopTries = 0;
     run.failing = false;
+    run.lost = false;
     run.runningSince = turn.now;
     run.failureDetail = "";
     turn.keep(name, { failedHere: null });
@@ -154,8 +155,10 @@ function acquireDone(turn: Turn, name: string, run: GroupRun, outcome: Operation
   noteFailure(turn, name, run, outcome);
   run.here = outcome.clean ? "failed" : "blocked";
   run.blockedBy = outcome.clean ? null : "start";
-  if (outcome.clean) turn.keep(name, { heldHere: false });
-  else run.retryAt = after(turn.now, wait(STOP_BACKOFF_MS, 1));
+  if (outcome.clean) {
+    run.lost = false;
+    turn.keep(name, { heldHere: false });
+  } else run.retryAt = after(turn.now, wait(STOP_BACKOFF_MS, 1));
   turn.note(
     outcome.clean ? "BTN-FAILOVER-START-FAILED" : "BTN-FAILOVER-STOP-BLOCKED",
     run.failureDetail,
@@ -169,6 +172,7 @@ function releaseDone(turn: Turn, name: string, run: GroupRun, outcome: Operation
     const failed = run.failing || run.blockedBy === "start";
     run.here = failed ? "failed" : "stopped";
     run.failing = false;
+    run.lost = false;
     run.blockedBy = null;
     run.stopTries = 0;
     run.retryAt = failed ? after(turn.now, wait(START_BACKOFF_MS, run.tries)) : null;
@@ -208,7 +212,11 @@ export function resourceFailed(
   event: Extract<FailoverEvent, { kind: "resourceFailed" }>,
 ): void {
   const run = turn.state.groups[event.group];
-  if (run === undefined || run.here !== "running" || run.failing) return;
+  if (run === undefined) return;
+  const urgent = event.urgent === true;
+  if (urgent && run.here !== "unknown" && !isReleased(run.here)) run.lost = true;
+  // A start that goes wrong tells it by its end, unless it must not be waited for.
+  if (run.failing || !(run.here === "running" || (urgent && run.here === "starting"))) return;
   run.failing = true;
   noteFailure(turn, event.group, run, event);
   turn.note("BTN-FAILOVER-MONITOR-FAILED", run.failureDetail, event.group);

@@ -96,6 +96,8 @@ export interface GroupRun {
   tries: number;
   /** Monitored as failed: it must stop here first. */
   failing: boolean;
+  /** Another host has what it needs: it stops here at once, whatever else is wanted. */
+  lost: boolean;
   /** Next try of a failed start, a failed stop or an unclear probe. */
   retryAt: Instant | null;
   stopTries: number;
@@ -309,6 +311,7 @@ function newGroupRun(): GroupRun {
     operation: null,
     tries: 0,
     failing: false,
+    lost: false,
     retryAt: null,
     stopTries: 0,
     blockedBy: null,
