@@ -87,9 +87,9 @@ function demandSafeDirectory(path: string): void {
   const stat = statSync(directory, { throwIfNoEntry: false });
   if (stat === undefined) return; // Connecting tells it better.
   const foreign = stat.uid !== 0 && stat.uid !== process.getuid?.();
-  const open = (stat.mode & 0o002) !== 0 && (stat.mode & 0o1000) === 0;
+  const open = (stat.mode & 0o022) !== 0;
   if (!foreign && !open) return;
-  const why = foreign ? `it belongs to user ${stat.uid}` : "everybody may write to it";
+  const why = foreign ? `it belongs to user ${stat.uid}` : "others may write to it";
   throw new CliError(exits.refused, {
     code: "BTN-CLI-SOCKET-UNSAFE",
     message: `Cannot trust the socket directory ${directory}: ${why}`,

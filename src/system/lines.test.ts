@@ -1,5 +1,5 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -118,4 +118,17 @@ test("a connection that ends fails what was asked on it and says so once", async
     await rejects(asked, { code: "BTN-SOCKET-UNREACHABLE" });
     equal(closed, 1);
   });
+});
+
+test("no socket is put where others could replace it", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "btn-lines-"));
+  try {
+    chmodSync(directory, 0o1777);
+    const path = join(directory, "test.sock");
+    const options = { path, mode: 0o600, software: "server/1", onRequest: async () => null };
+    await rejects(serveLines(options), { code: "BTN-SOCKET-DIRECTORY-UNSAFE" });
+    equal(existsSync(path), false);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });

@@ -6,7 +6,15 @@
  * or `{id, error}`. A server may push `{event}` at any moment. A line has at most 64 KiB, except
  * that a server's level state may be longer up to `STATE_LINE_MAX_BYTES`.
  */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { BatonError } from "../base/index.ts";
@@ -135,11 +143,12 @@ function protocolFits(greeting: Greeting): boolean {
 /**
  * Listens on a unix socket. The directory gets its mode before the socket appears, so that nobody
  * else can connect in between; a socket that a dead process left behind is removed.
- * @throws {BatonError} BTN-SOCKET-IN-USE if a live process answers there
+ * @throws {BatonError} BTN-SOCKET-IN-USE if a live process answers there; BTN-SOCKET-DIRECTORY-UNSAFE
  */
 export async function serveLines(options: LineServerOptions): Promise<LineServer> {
   const directory = dirname(options.path);
   mkdirSync(directory, { recursive: true, mode: 0o750 });
+  demandOwnDirectory(directory);
   await removeStaleSocket(options.path);
   const connections = new Set<ServerConnection>();
   const server = createServer((socket) => {
@@ -169,6 +178,20 @@ export async function serveLines(options: LineServerOptions): Promise<LineServer
         rmSync(options.path, { force: true });
       }),
   };
+}
+
+/** Who may write to the directory may put another socket in the place of ours (reliability 9.2). */
+function demandOwnDirectory(directory: string): void {
+  const { uid, mode } = statSync(directory);
+  const foreign = uid !== 0 && uid !== process.getuid?.();
+  if (!foreign && (mode & 0o022) === 0) return;
+  const why = foreign ? `it belongs to user ${uid}` : "others may write to it";
+  throw new BatonError({
+    code: "BTN-SOCKET-DIRECTORY-UNSAFE",
+    message: `Cannot put a socket into ${directory}: ${why}`,
+    consequence: "Commands could go to somebody else's socket",
+    fix: "Give the directory to root with mode 0750, or name another as `directories: run`",
+  });
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -220,11 +243,19 @@ function giveToGroup(options: LineServerOptions, directory: string): void {
 
 /** The number of a group by /etc/group; undefined if it does not exist. */
 export function groupId(name: string): number | undefined {
-  const line = readFileSync("/etc/group", "utf8")
+  const line = groupFile()
     .split("\n")
     .find((entry) => entry.startsWith(`${name}:`));
   const id = Number(line?.split(":")[2]);
   return line === undefined || !Number.isInteger(id) ? undefined : id;
+}
+
+function groupFile(): string {
+  try {
+    return readFileSync("/etc/group", "utf8");
+  } catch {
+    return ""; // No such file: no group of any name, so only root may connect.
+  }
 }
 
 class ServerConnection implements LineConnection {

@@ -12,6 +12,13 @@ export const systemReasons = {
     meaning: "Two agents, or two beat processes, on one host would contradict each other.",
     action: "Stop the other process first, or give this one another run directory.",
   },
+  "BTN-SOCKET-DIRECTORY-UNSAFE": {
+    title: "Others may write to the directory of the control sockets",
+    meaning:
+      "Whoever can write there can put another socket in its place, and take commands that are meant for the agent.",
+    action:
+      "Give the directory to root with mode 0750; the agent makes it so if it does not exist.",
+  },
   "BTN-SOCKET-UNREACHABLE": {
     title: "A process of this host did not answer on its socket",
     meaning: "It is not running, it ended in the middle, or the caller may not connect.",
