@@ -166,9 +166,21 @@ function readPolicy(reader: MapReader): Partial<ResourcePolicy> {
     localRestarts: reader.integer("local_restarts", 0, 1_000),
     restartWindowMs: reader.duration("restart_window"),
     onStartFailure: reader.choice("on_start_failure", ["move", "stay"]),
-    onStopFailure: reader.choice("on_stop_failure", ["block", "reset-host"]),
+    onStopFailure: readStopFailure(reader),
   };
   return Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined));
+}
+
+/** Nothing can reset a host yet, and a setting that does nothing must not look as if it did. */
+function readStopFailure(reader: MapReader): "block" | undefined {
+  const written = reader.choice("on_stop_failure", ["block", "reset-host"]);
+  if (written !== "reset-host") return written;
+  reader.wrong(
+    "on_stop_failure",
+    "can not be reset-host yet: this version has nothing that resets a host",
+    "write block: the group then stays where it is until its stop succeeds, and a person looks",
+  );
+  return undefined;
 }
 
 type Draft<Kind extends ResourceSpec["kind"]> = Omit<

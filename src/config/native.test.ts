@@ -271,3 +271,9 @@ test("both hosts have the same digest input; a policy changes it", () => {
   );
   equal(here === there, false);
 });
+
+test("a setting that nothing acts upon yet is refused, never ignored", () => {
+  const reset = "local_restarts: 1\n        on_stop_failure: reset-host";
+  deepEqual(findingsOf(["local_restarts: 1", reset]), ["error BTN-CONFIG-VALUE"]);
+  deepEqual(findingsOf(["local_restarts: 1", reset.replace("reset-host", "block")]), []);
+});

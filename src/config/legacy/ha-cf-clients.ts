@@ -10,7 +10,7 @@ export function classicBoolean(word: string): boolean | undefined {
   return /^(?:false|off|no|n|0)$/iu.test(word) ? false : undefined;
 }
 
-/** `respawn USER COMMAND` and `failfast`: what ipfail and dopd do is built in, wherever the path points. */
+/** `respawn USER COMMAND` and `failfast`: ipfail is built in and dopd waits for the replicated disk, wherever the path points. */
 export function readClient(
   draft: HaCfDraft,
   value: string,
@@ -34,7 +34,7 @@ export function readClient(
   }
   if (program === "dopd")
     return replaced(
-      `built in (mitigation 3 of a lost replication link); ${command} is not run and need not exist`,
+      `${command} is not run; outdating the peer comes with Baton's replicated disk. Until then a lost replication link leaves both copies as they are`,
     );
   if (["ccm", "cib", "crmd", "attrd", "lrmd", "pengine", "stonithd", "mgmtd"].includes(program))
     return refused(
@@ -63,8 +63,8 @@ export function readApiauth(draft: HaCfDraft, value: string): Verdict {
       `${quote(wrong)} is neither uid=LIST nor gid=LIST`,
       "write uid=USER or gid=GROUP",
     );
-  if (client === "ipfail" || client === "dopd")
-    return replaced(`${client} is built in and needs no permission`);
+  if (client === "ipfail") return replaced("ipfail is built in and needs no permission");
+  if (client === "dopd") return replaced("dopd is not run and needs no permission");
   return replaced(
     "programs of group haclient may use Baton's control socket; there is no register socket",
   );
