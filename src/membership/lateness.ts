@@ -46,12 +46,13 @@ export function beatGap(
   stall: { readonly at: Instant; readonly gapMs: number },
   doubt: number,
 ): number | undefined {
-  if (stall.gapMs <= doubt) return undefined;
   const began = after(stall.at, -stall.gapMs);
-  const known = state.resumedAt !== null && began < state.resumedAt;
-  if (known) return undefined;
+  // What our own gap covered is known already; only what went on after it is news.
+  const newSince = state.resumedAt === null || began > state.resumedAt ? began : state.resumedAt;
+  const gapMs = stall.at - newSince;
+  if (gapMs <= doubt) return undefined;
   state.resumedAt = stall.at;
-  return stall.gapMs;
+  return gapMs;
 }
 
 /**
