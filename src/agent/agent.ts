@@ -29,6 +29,7 @@ import type {
 import { DurableValue } from "./durable.ts";
 import { HostLoop, type HostWorld, type LoopRecord, type WorldEffect } from "./host-loop.ts";
 import { failoverOptions, membershipOptions } from "./options.ts";
+import { Repeats } from "./repeats.ts";
 import { ResourceDesk } from "./resource-desk.ts";
 import { ControlServer } from "./server.ts";
 import { buildStatus } from "./status.ts";
@@ -50,6 +51,9 @@ export interface AgentSetup {
 /** Status goes to watchers at most this often: a burst of events is one change. */
 const STATUS_EVERY_MS = 100;
 
+/** How long status shows what a resource noticed, such as a second owner of its address. */
+const NOTICE_SHOWN_MS = 15 * 60_000;
+
 /** One running agent. */
 export class Agent {
   readonly #setup: AgentSetup;
@@ -68,7 +72,11 @@ export class Agent {
   readonly #durable: FailoverRecord | undefined;
   readonly #verdicts = new Map<string, { readonly reason: string }>();
   readonly #heardAt = new Map<string, Instant>();
+  readonly #repeats = new Repeats();
+  /** What is wrong until it is taken out again. */
   readonly #warnings = new Map<string, CodedText>();
+  /** The newest word of each resource, by group and name: shown for a while. */
+  readonly #notices = new Map<string, CodedText & { readonly at: Instant }>();
   readonly #ended = Promise.withResolvers<"stopped" | "left">();
   #beat: BeatClient | undefined;
   #beatState: BeatState | undefined;
@@ -117,7 +125,9 @@ export class Agent {
       notice: (notice) => {
         const { group, resource, reason, detail } = notice;
         this.#note("resources", "notice", reason, group, { resource, detail });
-        this.#warnings.set(`${group} ${resource}`, { code: reason, text: detail });
+        const text = `${group}, ${resource}: ${detail}`;
+        const at = this.#clock.now();
+        this.#notices.set(`${group} ${resource}`, { code: reason, text, at });
         this.#statusChanged();
       },
     });
@@ -221,9 +231,24 @@ export class Agent {
       resources: this.#resources.reports(),
       rscStatus: this.#failover.rscStatus(),
       moves: this.#desk.moves(),
-      warnings: [...this.#warnings.values(), ...(journal === null ? [] : [journal])],
+      warnings: [
+        ...this.#warnings.values(),
+        ...(journal === null ? [] : [journal]),
+        ...this.#recentNotices(now),
+      ],
       counters: { ...this.#beatState?.counters, journalDropped: this.#journal.state.dropped },
       keys: this.#keys,
+    });
+  }
+
+  /** A notice tells of a moment: it goes after a while, and the journal keeps it. */
+  #recentNotices(now: Instant): readonly CodedText[] {
+    for (const [key, { at }] of this.#notices) {
+      if (now - at > NOTICE_SHOWN_MS) this.#notices.delete(key);
+    }
+    return [...this.#notices.values()].map(({ code, text, at }) => {
+      const minutes = Math.floor((now - at) / 60_000);
+      return { code, text: minutes === 0 ? text : `${text} (${minutes} min ago)` };
     });
   }
 
@@ -364,7 +389,7 @@ export class Agent {
   /** Journal, status and incidents: everything passes here once. */
   #journalLoop(entry: LoopRecord): void {
     const { value } = entry;
-    const line = entryOf(entry.kind, entry.room, value);
+    const line = this.#repeats.isRepeat(entry) ? undefined : entryOf(entry.kind, entry.room, value);
     if (line !== undefined) this.#journal.record(line);
     if (entry.kind === "effect" && value.kind === "verdict") {
       this.#verdicts.set(value.host, { reason: value.reason });
@@ -384,6 +409,8 @@ export class Agent {
     const { resource, action, result, durationMs, detail } = effect;
     const kind = group.resources.find((spec) => spec.name === resource)?.kind ?? "unknown";
     const name = phaseNames[action];
+    // What was said of an earlier run of it is over.
+    if (action === "start" && result === "begun") this.#notices.delete(`${group.name} ${resource}`);
     if (result !== "begun" && name !== undefined) {
       this.#journal.record({
         kind: "result",
@@ -526,6 +553,6 @@ export function ownHost(config: ClusterConfig, name: string): string {
     code: "BTN-AGENT-NOT-A-HOST",
     message: `Cannot run as ${wanted}: the data hosts are ${hosts}`,
     consequence: "Peers would refuse whatever this host says",
-    fix: "Correct the machine's name or the list of hosts, on every host alike",
+    fix: "Correct the machine's name or the list of hosts, on every host alike; `--name` says it for one run",
   });
 }

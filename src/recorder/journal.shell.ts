@@ -162,7 +162,8 @@ export class Journal {
 
   /** For a process that is about to end by force: writes what waits, as far as that is possible. */
   flushSync(): void {
-    if (this.#file === undefined || this.#pumping !== undefined) return;
+    // A write under way may or may not end; what waits behind it goes now, each line in one append.
+    if (this.#file === undefined) return;
     try {
       for (const line of this.#queue) writeSync(this.#file.handle.fd, line);
       this.#queue = [];
