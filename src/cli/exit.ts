@@ -32,6 +32,7 @@ export function exitOf(error: unknown): number {
   const { code } = error;
   if (code === "BTN-SOCKET-UNREACHABLE" || code === "BTN-SOCKET-TIMEOUT") return exits.unreachable;
   if (code === "BTN-CONTROL-OBSERVE-ONLY") return exits.refused;
+  if (code === "BTN-AGENT-NOT-A-HOST") return exits.usage;
   if (code.startsWith("BTN-CONTROL-") || code.startsWith("BTN-CONFIG-")) return exits.usage;
   return exits.failed;
 }
