@@ -47,6 +47,14 @@ export function endQuietlyOnClosedPipe(): void {
   }
 }
 
+/**
+ * For the processes that stay: a log that can not be written (a full disk, a reader that went away) must not
+ * end what keeps a service up. What mattered is in the journal as well.
+ */
+export function outliveOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+}
+
 /** Text from a peer or a script, made harmless for a terminal: no control characters. */
 export function harmless(text: string): string {
   return text.replaceAll(/\p{Cc}|\p{Cf}/gu, "?");

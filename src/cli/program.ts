@@ -6,7 +6,7 @@ import { basename } from "node:path";
 import { Command, CommanderError } from "commander";
 import { BatonError } from "../base/index.ts";
 import { exitOf, exits } from "./exit.ts";
-import { endQuietlyOnClosedPipe, printJsonLine } from "./output.ts";
+import { endQuietlyOnClosedPipe, outliveOutput, printJsonLine } from "./output.ts";
 import { softwareVersion } from "./version.ts";
 
 /** Adds one verb to the program. */
@@ -80,12 +80,16 @@ const verbs: Readonly<Record<string, Verb>> = {
   },
 };
 
+/** Verbs that run for as long as the host does. */
+const daemons: ReadonlySet<string> = new Set(["agent", "beat"]);
+
 /** Commands of the original that Baton answers to under their own names. */
 const classicNames: ReadonlySet<string> = new Set(["cl_status", "hb_standby", "hb_takeover"]);
 
 /** Runs the command line and sets the exit code. Output still under way is written before the end. */
 export async function main(argv: readonly string[]): Promise<void> {
-  endQuietlyOnClosedPipe();
+  if (argv[0] !== undefined && daemons.has(argv[0])) outliveOutput();
+  else endQuietlyOnClosedPipe();
   const classic = classicCall(argv);
   try {
     if (classic === undefined) await runVerb(argv);
