@@ -166,7 +166,9 @@ function times({ keepaliveMs, warntimeMs, deadtimeMs, initdeadMs }: BenchTiming)
 }
 
 const stop = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) {
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  // A pair ends the process at once; here the run is taken down in order and its figures are shown.
+  process.removeAllListeners(name);
   process.once(name, () => stop.abort(new Error(`Ended by ${name}`)));
 }
 try {
