@@ -84,8 +84,8 @@ export class BeatClient {
    */
   async open(): Promise<void> {
     this.#joined = await this.#tryConnect();
-    if (this.#joined) return;
-    await this.#start();
+    if (!this.#joined) await this.#start();
+    else if (this.#settingsMatch) await this.#tellKeys();
   }
 
   /** @throws {BatonError} refused by the process, or BTN-SOCKET-UNREACHABLE while there is none */
@@ -117,6 +117,12 @@ export class BeatClient {
     await this.request({ kind: "end" }).catch(() => undefined);
     while (!lines.closed && monotonicClock.now() < deadline) await sleep(LOOK_EVERY_MS);
     this.#drop();
+  }
+
+  /** The process was started with the keys of its time. */
+  async #tellKeys(): Promise<void> {
+    const { auth, clusterId } = this.#options.settings;
+    await this.request({ kind: "rereadKeys", keys: { auth, clusterId } });
   }
 
   /** @returns false if no process answers */

@@ -4,6 +4,13 @@ import fc from "fast-check";
 import { parseBeatRequest } from "./beat-request.ts";
 import type { BeatRequest } from "./contract.ts";
 
+const key = {
+  index: 1,
+  method: "sha1",
+  secret: { kind: "authkeys", path: "/etc/ha.d/authkeys", index: 1 },
+} as const;
+const keys = { auth: { mode: "classic", keys: [key], sendIndex: 1 }, clusterId: "c1" } as const;
+
 test("every request survives the socket", () => {
   const requests: readonly BeatRequest[] = [
     { kind: "alive" },
@@ -11,6 +18,7 @@ test("every request survives the socket", () => {
     { kind: "send", fields: { t: "ask_resources", info: "me" } },
     { kind: "rejoin" },
     { kind: "rereadKeys" },
+    { kind: "rereadKeys", keys },
     { kind: "end" },
   ];
   for (const request of requests) {
@@ -31,6 +39,13 @@ test("what is no request is refused with the reason", () => {
   equal(
     refused({ kind: "announce", status: "active", deadtimeMs: 0 }),
     "its deadtimeMs is not a number of milliseconds above 0",
+  );
+  const where = "its keys are not where keys are";
+  equal(refused({ kind: "rereadKeys", keys: "/etc/ha.d/authkeys" }), where);
+  const foreign = { ...key, method: "rot13" };
+  equal(
+    refused({ kind: "rereadKeys", keys: { auth: { keys: [foreign] }, clusterId: "c1" } }),
+    where,
   );
 });
 

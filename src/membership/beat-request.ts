@@ -1,5 +1,5 @@
 import { BatonError, fail, instant, ok, type Result } from "../base/index.ts";
-import type { BeatRequest } from "./contract.ts";
+import type { BeatRequest, KeySources } from "./contract.ts";
 
 /** Takes apart what came over the beat socket. Unknown members are ignored: the agent may be newer. */
 export function parseBeatRequest(value: unknown): Result<BeatRequest> {
@@ -15,9 +15,13 @@ export function parseBeatRequest(value: unknown): Result<BeatRequest> {
       return ok({ kind, asked: instant(asked) });
     }
     case "rejoin":
-    case "rereadKeys":
     case "end":
       return ok({ kind });
+    case "rereadKeys": {
+      const { keys } = value;
+      if (keys === undefined) return ok({ kind });
+      return isKeySources(keys) ? ok({ kind, keys }) : refuse("its keys are not where keys are");
+    }
     case "announce": {
       const { status, deadtimeMs } = value;
       if (status !== "up" && status !== "active")
@@ -41,6 +45,24 @@ export function parseBeatRequest(value: unknown): Result<BeatRequest> {
     default:
       return refuse(`its kind ${JSON.stringify(kind)} is not known`);
   }
+}
+
+const methods: ReadonlySet<unknown> = new Set(["crc", "md5", "sha1", "sha256"]);
+
+/** Whether a secret can be read is found out by reading it. */
+function isKeySources(value: unknown): value is KeySources {
+  if (!isRecord(value) || typeof value["clusterId"] !== "string") return false;
+  const { auth } = value;
+  if (!isRecord(auth) || typeof auth["sendIndex"] !== "number") return false;
+  if (auth["mode"] !== "classic" && auth["mode"] !== "sha256") return false;
+  const { keys } = auth;
+  return Array.isArray(keys) && keys.every(isKey);
+}
+
+function isKey(value: unknown): boolean {
+  if (!isRecord(value) || typeof value["index"] !== "number") return false;
+  const { secret } = value;
+  return methods.has(value["method"]) && (secret === undefined || isRecord(secret));
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -45,7 +45,11 @@ export async function writeBeatSettings(settings: BeatSettings): Promise<string>
   return path;
 }
 
-/** Tells settings apart: the running process may have been started with others. */
+/**
+ * Tells settings apart: the running process may have been started with others. Where the keys are does
+ * not count: the agent tells a running process.
+ */
 export function settingsDigest(settings: BeatSettings): string {
-  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 16);
+  const { auth, clusterId, ...fixed } = settings;
+  return createHash("sha256").update(JSON.stringify(fixed)).digest("hex").slice(0, 16);
 }

@@ -23,7 +23,7 @@ import {
   type BeatSettings,
   MissedEvents,
 } from "./beat-settings.ts";
-import type { BeatEvent } from "./contract.ts";
+import type { BeatEvent, KeySources } from "./contract.ts";
 import { nodeHmac } from "./hmac.shell.ts";
 import { loadKeyring, type SecretLoader } from "./keyring.shell.ts";
 import { Links } from "./links.shell.ts";
@@ -67,6 +67,7 @@ export class BeatProcess {
   readonly #writer: RecordWriter;
   readonly #missed: MissedEvents;
   readonly #digest: string;
+  #keys: KeySources;
   readonly #ended = Promise.withResolvers<void>();
   readonly #inbox: TransportInput[] = [];
   readonly #rateLimited = new Map<string, number>();
@@ -96,6 +97,7 @@ export class BeatProcess {
     this.#writer = new RecordWriter(parts.settings);
     this.#missed = new MissedEvents(parts.settings.agentGraceMs);
     this.#digest = settingsDigest(parts.settings);
+    this.#keys = parts.settings;
   }
 
   /** Takes the lock, reads files and keys, opens sockets, starts the core. */
@@ -255,7 +257,7 @@ export class BeatProcess {
   }
 
   async #rereadKeys(): Promise<void> {
-    const { auth, clusterId } = this.#settings;
+    const { auth, clusterId } = this.#keys;
     try {
       const keyring = await loadKeyring(auth, clusterId, this.#loadSecret);
       this.#feed({ kind: "keys", keyring });
@@ -279,6 +281,7 @@ export class BeatProcess {
   async #serve(verb: string, args: unknown): Promise<null> {
     const request = parseBeatRequest(verb === BEAT_VERB ? args : { kind: verb });
     if (!request.ok) throw request.error;
+    if (request.value.kind === "rereadKeys") this.#keys = request.value.keys ?? this.#keys;
     // The answer promises that what had arrived was read: the other sockets that are readable in this
     // turn of the loop come first. Two turns, because they may have been polled after this one.
     if (request.value.kind === "alive") {

@@ -3,6 +3,7 @@
  * Shapes only. Both ends stamp with CLOCK_MONOTONIC of the same host (DESIGN 7.2-7.4).
  */
 import type { Instant } from "../base/index.ts";
+import type { AuthConfig } from "../config/index.ts";
 
 /** The string fields of a heartbeat message in wire order, without framing, `auth` and binaries. */
 export type HeartbeatFields = Readonly<Record<string, string>>;
@@ -127,6 +128,12 @@ export type BeatEvent =
   /** The beat process itself was not run for this long (R13). */
   | { readonly kind: "stalled"; readonly at: Instant; readonly gapMs: number };
 
+/** Where the keys are, and which one signs; without secrets. */
+export interface KeySources {
+  readonly auth: AuthConfig;
+  readonly clusterId: string;
+}
+
 /** What the agent asks of the beat process. */
 export type BeatRequest =
   /** Sign of life, at least every 250 ms; with `asked`, the question whether it is run. */
@@ -141,8 +148,11 @@ export type BeatRequest =
   | { readonly kind: "send"; readonly fields: HeartbeatFields }
   /** Next generation, durable first, sequence from 1: the peer sees a restart of this host. */
   | { readonly kind: "rejoin" }
-  /** Reads the keys again (step one or two of a rollover, DESIGN 7.5). */
-  | { readonly kind: "rereadKeys" }
+  /**
+   * Reads the keys again (step one or two of a rollover, DESIGN 7.5); with `keys`, those from now on:
+   * a change of keys must not look to peers like a restart of this host.
+   */
+  | { readonly kind: "rereadKeys"; readonly keys?: KeySources }
   /** Says goodbye (`shutdone` was sent by the agent) and ends. */
   | { readonly kind: "end" };
 

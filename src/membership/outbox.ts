@@ -24,6 +24,7 @@ import {
 /** heartbeat announces a longer deadtime while it starts (heartbeat.md 7.1); so do we, until active. */
 const startingMs = 5_000;
 const startingExtraMs = 2_000;
+const countersEveryMs = 1_000;
 /** Messages that wait for the generation to become durable. */
 const pendingMax = 64;
 
@@ -206,7 +207,20 @@ export class Outbox {
     return beatState(this.#state, this.#options, this.announcedDeadtimeMs());
   }
 
+  /** Refused input changes nothing but counters: those are told in sums, so that a flood is no flood. */
+  tellCounters(): void {
+    const { told, now } = this.#state;
+    if (told.refusals === this.#refusals() || now - told.at < countersEveryMs) return;
+    this.stateChanged();
+  }
+
+  #refusals(): number {
+    const { received, ...refused } = this.#state.counters;
+    return Object.values(refused).reduce((sum, count) => sum + count, 0);
+  }
+
   stateChanged(): void {
+    this.#state.told = { refusals: this.#refusals(), at: this.#state.now };
     this.#state.revision += 1;
     this.put({ kind: "reportState", state: this.beatState() });
   }

@@ -98,6 +98,8 @@ export interface TransportState {
   pings: Record<string, PingState>;
   refusals: Record<string, RefusalState>;
   counters: { -readonly [Counter in keyof BeatCounters]: number };
+  /** What the agent was last told of them, and when. */
+  told: { readonly refusals: number; readonly at: Instant };
 }
 
 /** The state before `start`. */
@@ -136,6 +138,7 @@ export function newTransportState(
       rateLimited: 0,
       sendErrors: 0,
     },
+    told: { refusals: 0, at: now },
   };
   for (const host of options.peers) {
     const known = durable.peers[host];

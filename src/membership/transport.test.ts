@@ -338,6 +338,18 @@ test("each message counts once; the other link's copy refreshes that link only",
   equal(story.core.state().counters.replays, 1);
 });
 
+test("refusals that change nothing else are told to the agent at most once a second", () => {
+  const story = joined();
+  const { revision } = story.core.state();
+  const replayed = fromPeer(upStatus, { sequence: 1 });
+  for (const at of [1, 2, 3]) story.hear(at, replayed, "eth0");
+  story.ask(900, { kind: "alive" });
+  equal(story.core.state().revision, revision);
+  story.ask(1_000, { kind: "alive" }).ask(1_250, { kind: "alive" });
+  equal(story.core.state().revision, revision + 1);
+  equal(story.core.state().counters.replays, 3);
+});
+
 test("out of order by one is normal: nothing is asked for when the other comes within 50 ms", () => {
   const story = joined();
   story.hear(10, fromPeer({ t: "resource" }, { sequence: 3 }));

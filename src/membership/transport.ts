@@ -227,6 +227,7 @@ export class Transport {
     if (state.phase.phase === "quiet" && !this.#rejoinIfMissed(wallMs)) this.#wake();
     switch (request.kind) {
       case "alive":
+        this.#outbox.tellCounters();
         this.#outbox.report({ kind: "awake", at: state.now, asked: request.asked ?? null });
         break;
       case "announce":
