@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 
 /** How often the address is asked. Figures are as fine as this. */
 const EVERY_MS = 50;
+const HICCUP_MS = 500;
 /** More than an hour of replies; older ones are of no test's interest. */
 const REPLIES_MAX = 100_000;
 
@@ -35,11 +36,11 @@ export class AddressWatch {
     return Math.round(Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? at))));
   }
 
-  /** All the time without an answer since `fromMs`, in gaps longer than four pings. */
+  /** All the time without an answer since `fromMs`, without the hiccups of a busy machine. */
   downMs(fromMs: number): number {
     const times = [fromMs, ...this.#repliedAt.filter((at) => at > fromMs), Date.now()];
     const gaps = times.slice(1).map((at, index) => at - (times[index] ?? at));
-    return Math.round(gaps.filter((gap) => gap > 4 * EVERY_MS).reduce((sum, gap) => sum + gap, 0));
+    return Math.round(gaps.filter((gap) => gap > HICCUP_MS).reduce((sum, gap) => sum + gap, 0));
   }
 
   close(): void {

@@ -504,7 +504,8 @@ export class Pair {
         tryRun("ip", "-n", namespace, "link", "set", device, "down");
         continue;
       }
-      tryRun("ip", "-n", namespace, "addr", "add", `192.168.${index}.${octet}/24`, "dev", device);
+      const own = `192.168.${index}.${octet}/24`;
+      tryRun("ip", "-n", namespace, "addr", "add", own, "brd", "+", "dev", device);
       sh("ip", "-n", namespace, "link", "set", device, "up");
     }
   }
