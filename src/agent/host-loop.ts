@@ -68,6 +68,8 @@ export class HostLoop {
   readonly #barriers: FailoverEffect[][] = [];
   /** Newest operation carried out, by group. */
   readonly #operations = new Map<string, number>();
+  /** As failover was told; it takes for granted that there are beats. */
+  #beatsSent = true;
   #draining = false;
   #cancel: () => void = () => undefined;
   #disposed = false;
@@ -97,11 +99,19 @@ export class HostLoop {
   /** The level state of the beat process: on connecting, and after each change of it. */
   beatState(state: BeatState): void {
     this.#push({ for: "membership", event: { kind: "beatState", state } });
+    this.#tellBeats(true);
   }
 
   /** The beat process can not be reached. */
   beatLost(): void {
     this.#push({ for: "membership", event: { kind: "beatLost" } });
+    this.#tellBeats(false);
+  }
+
+  #tellBeats(sent: boolean): void {
+    if (this.#beatsSent === sent) return;
+    this.#beatsSent = sent;
+    this.#push({ for: "failover", event: { kind: "beats", sent } });
   }
 
   /** A result, a proof or a command. */

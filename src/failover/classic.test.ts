@@ -371,6 +371,17 @@ test("a holder that was frozen releases at once and rejoins as a new generation;
   deepEqual(story.take(), ["1300 > starting", "1350 > resource none 0", "1350 > resource none 1"]);
 });
 
+test("a holder whose beat process stays away releases before the real peer takes over, and rejoins once", () => {
+  const story = joined();
+  story.feed({ kind: "beats", sent: false }).verdict("unsure").run(750);
+  deepEqual(story.take(), []);
+  story.run(2_000);
+  deepEqual(story.take(), ["1800 rejoin", "1800 release g urgent"]);
+  story.feed({ kind: "beats", sent: true }).verdict("alive").run(50);
+  story.hear("resource rsc_hold=all isstable=1").run(20_000);
+  equal(story.view("g")?.here, "stopped");
+});
+
 test("a frozen holder that nobody replaced takes its groups back after the rejoin", () => {
   const story = joined();
   story.verdict("unsure").feed({ kind: "stalled", gapMs: 5_000 }).run(300).verdict("alive").run(50);

@@ -115,6 +115,8 @@ export type FailoverEvent =
       readonly urgent?: boolean;
     }
   | { readonly kind: "stalled"; readonly gapMs: number }
+  /** This host's beat process is gone, and with it our beats; or it is there (again). */
+  | { readonly kind: "beats"; readonly sent: boolean }
   | {
       readonly kind: "arbiter";
       readonly group: string;

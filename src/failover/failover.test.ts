@@ -193,6 +193,39 @@ test("a stop that failed blocks the group: the peer does not start it until a st
   deepEqual(pair.doubles, []);
 });
 
+test("a holder whose beat process stays away lets go before it is replaced, and goes on after it", () => {
+  const pair = settled();
+  pair.feed("a", { kind: "beats", sent: false });
+  pair.feed("a", { kind: "verdict", host: "b", verdict: "unsure", reason: "test" }).run(700);
+  equal(where(pair), "g on a");
+  pair.cut.add("a>b");
+  pair.run(200);
+  ok(said(pair, "a release g urgent BTN-FAILOVER-NO-BEATS"));
+  pair.run(2_000);
+  equal(where(pair), "g on b");
+  pair.cut.clear();
+  pair.feed("a", { kind: "beats", sent: true }).run(3_000);
+  equal(pair.runsOn("g").length, 1);
+  deepEqual(pair.doubles, []);
+});
+
+test("without beats a group stays where nobody can take it: a claim is renewed, or the peer is gone", () => {
+  const claimed = alone("a", "claim").verdict("alive");
+  claimed.feed({
+    kind: "proof",
+    group: "g",
+    proof: { kind: "claim", holder: "a", epoch: 3, still: false },
+  });
+  const lonely = alone("a", "none");
+  for (const story of [claimed, lonely]) {
+    story.verdict("dead").up().run(500);
+    equal(story.view()?.here, "running");
+    if (story === claimed) story.verdict("alive");
+    story.feed({ kind: "beats", sent: false }).verdict("unsure").run(10_000);
+    equal(story.view()?.here, "running");
+  }
+});
+
 test("a backup that was frozen and resumes seizes nothing", () => {
   const pair = settled();
   pair.pause("b", 6_000).run(10_000);

@@ -37,9 +37,10 @@ import {
 } from "./group.ts";
 import { advanceClassicIpfail, heardIpfail, judgeIpfail, pingChanged } from "./ipfail.ts";
 import { askProofs, isAlive, proofDeadlines } from "./ownership.ts";
-import { judgeSafety, newQuestion, safetyDeadlines, stalled } from "./safety.ts";
+import { isBeatless, judgeSafety, newQuestion, safetyDeadlines, stalled } from "./safety.ts";
 import {
   copyOf,
+  elapsed,
   type FailoverOptions,
   initialState,
   later,
@@ -159,6 +160,9 @@ function take(turn: Turn, event: FailoverEvent): void {
     case "resourceFailed":
       resourceFailed(turn, event);
       return;
+    case "beats":
+      turn.state.beatlessSince = event.sent ? null : (turn.state.beatlessSince ?? turn.now);
+      return;
     case "stalled":
       if (turn.peer.kind === "classic") {
         classicStalled(turn, event.gapMs);
@@ -264,6 +268,8 @@ function reconcile(turn: Turn): void {
   forgetOldFailures(turn);
   judgeSafety(turn);
   if (classic) {
+    if (!turn.state.rejoining && isBeatless(turn))
+      classicStalled(turn, elapsed(turn.now, turn.state.beatlessSince ?? turn.now));
     advanceClassic(turn);
     advanceClassicIpfail(turn);
   } else judgeIpfail(turn);

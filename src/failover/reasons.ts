@@ -235,6 +235,13 @@ export const failoverReasons = {
       "stops before that.",
     action: "Repair the path from this host to the other one (cable, switch port, firewall).",
   },
+  "BTN-FAILOVER-NO-BEATS": {
+    title: "Nothing runs or starts here: this host sends no beats",
+    meaning:
+      "Its beat process is gone and was not replaced in time. The other host will take this one for dead, so " +
+      "this one stops before that.",
+    action: "Look into beat.log in the journal directory; a full disk is a usual cause.",
+  },
   "BTN-FAILOVER-STALLED": {
     title: "This host itself was not run for a while",
     meaning:

@@ -4,6 +4,8 @@
  *
  *   cut off (3.2.2): peer late or dead, and no ping node answers    -> release by deadtime - 2 keepalive
  *   not heard (3.2.5): told that no beat of ours arrives            -> release by deadtime - 2 keepalive
+ *   no beats of ours (beat process gone)            -> release by deadtime - 2 keepalive, unless a claim
+ *       on each group's disk tells the peer that we live, or the peer was gone before
  *   stalled (DESIGN 7.3): gap >= deadtime - 2 keepalive             -> word of the peer within
  *       2 keepalive, or the peer was gone before and a ping node answers; else release
  *
@@ -51,6 +53,7 @@ export function judgeSafety(turn: Turn): void {
   const [cutOff, unheard] = [cutOffDeadline(turn), unheardDeadline(turn)];
   if (cutOff !== undefined && turn.now >= cutOff) letGo(turn, "BTN-FAILOVER-CUT-OFF");
   if (unheard !== undefined && turn.now >= unheard) letGo(turn, "BTN-FAILOVER-NOT-HEARD");
+  if (turn.peer.kind !== "classic" && isBeatless(turn)) letGo(turn, "BTN-FAILOVER-NO-BEATS");
   if (state.holdBack !== null && isOver(turn)) {
     state.holdBack = null;
   }
@@ -80,6 +83,21 @@ function letGo(turn: Turn, reason: FailoverReason): void {
   newQuestion(turn);
 }
 
+/** True once the peer, which hears no beats of ours, may be about to replace us. */
+export function isBeatless(turn: Turn): boolean {
+  const deadline = beatlessDeadline(turn);
+  return deadline !== undefined && turn.now >= deadline && holdsAny(turn);
+}
+
+function beatlessDeadline(turn: Turn): Instant | undefined {
+  const { beatlessSince } = turn.state;
+  const { firmVerdict } = turn.peer;
+  // Alone already: to stop would be an outage for nothing.
+  if (beatlessSince === null || firmVerdict === "dead" || firmVerdict === "left") return undefined;
+  if (turn.options.groups.every(({ hasProof }) => hasProof === "claim")) return undefined;
+  return after(beatlessSince, letGoMs(turn));
+}
+
 const holdsAny = (turn: Turn): boolean =>
   turn.options.groups.some(({ name }) => !isReleased(turn.run(name).here));
 
@@ -90,6 +108,8 @@ function isOver(turn: Turn): boolean {
       return (talks && turn.peer.verdict === "alive") || pingsSettled(turn);
     case "BTN-FAILOVER-NOT-HEARD":
       return turn.peer.unheardSince === null || isGone(turn);
+    case "BTN-FAILOVER-NO-BEATS":
+      return turn.state.beatlessSince === null && (talks || isGone(turn));
     default:
       return talks || isGone(turn);
   }
@@ -132,6 +152,7 @@ export function safetyDeadlines(turn: Turn): readonly (Instant | null | undefine
     state.stall?.until,
     state.holdBack === null ? cutOffDeadline(turn) : undefined,
     state.holdBack === null ? unheardDeadline(turn) : undefined,
+    state.holdBack === null ? beatlessDeadline(turn) : undefined,
     settled === undefined ? undefined : after(settled, turn.options.timing.deadtimeMs),
   ].map((at) => (at === undefined ? undefined : later(at, turn.now)));
 }

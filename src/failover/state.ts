@@ -214,6 +214,8 @@ export interface State {
   commands: CommandRun[];
   answers: { id: string; ok: boolean; reason: FailoverReason; detail: string }[];
   holdBack: { reason: FailoverReason; since: Instant } | null;
+  /** Since when this host sends no beats, as far as it knows. */
+  beatlessSince: Instant | null;
   stall: { readonly until: Instant; readonly peerWasGone: boolean } | null;
   rejoining: boolean;
   stopping: {
@@ -273,6 +275,7 @@ export function initialState(
     commands: [],
     answers: [],
     holdBack: null,
+    beatlessSince: null,
     stall: null,
     rejoining: false,
     stopping: null,
