@@ -118,7 +118,7 @@ export class Agent {
       config,
       host,
       clock: this.#clock,
-      feed: (event) => this.#loop.failoverEvent(event),
+      feed: (event) => this.#enter(() => this.#loop.failoverEvent(event)),
       report: (group, effect) => this.#runnerSaid(group, effect),
       line: (group, resource, line) =>
         this.#desk.tellAll(`${group.name}: ${resource}: ${line}`, null),
@@ -289,7 +289,7 @@ export class Agent {
       onLost: (detail: string) => {
         this.#note("beat", "lost", "BTN-AGENT-BEAT-LOST", null, { detail });
         this.#beatState = undefined;
-        this.#loop.beatLost();
+        this.#enter(() => this.#loop.beatLost());
         this.#statusChanged();
       },
     };
@@ -306,7 +306,7 @@ export class Agent {
 
   #beatSaysAll(state: BeatState): void {
     this.#beatState = state;
-    this.#loop.beatState(state);
+    this.#enter(() => this.#loop.beatState(state));
     this.#statusChanged();
   }
 
@@ -319,13 +319,28 @@ export class Agent {
       this.#journal.recordBeat({ at, host, link, generation, sequence: sequence || 0 });
     }
     if (event.kind === "pingReply") this.#heardAt.set(`ping ${event.ping}`, event.at);
-    this.#loop.beatEvent(event);
+    this.#enter(() => this.#loop.beatEvent(event));
   }
 
   #command(command: Command, progress: (value: CommandProgress) => void): Promise<CommandResult> {
     return this.#desk.run(command, progress, (id) =>
-      this.#loop.failoverEvent({ kind: "command", id, command }),
+      this.#enter(() => this.#loop.failoverEvent({ kind: "command", id, command })),
     );
+  }
+
+  /**
+   * A core that threw is half changed and must not go on, whoever catches the error on its way up: a
+   * socket would answer with it, a reconnection would be tried again.
+   */
+  #enter(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      setImmediate(() => {
+        throw error;
+      });
+      throw error;
+    }
   }
 
   #world(): HostWorld {
