@@ -54,6 +54,9 @@ const STATUS_EVERY_MS = 100;
 /** How long status shows what a resource noticed, such as a second owner of its address. */
 const NOTICE_SHOWN_MS = 15 * 60_000;
 
+/** A beat process that could not be started is tried again after this long. */
+const BEAT_AGAIN_MS = 2_000;
+
 /** One running agent. */
 export class Agent {
   readonly #setup: AgentSetup;
@@ -83,6 +86,7 @@ export class Agent {
   #server: ControlServer | undefined;
   #revision = 0;
   #statusTimer: NodeJS.Timeout | undefined;
+  #beatTimer: NodeJS.Timeout | undefined;
   #stopping = false;
   #closed = false;
 
@@ -278,7 +282,33 @@ export class Agent {
     }
   }
 
+  /**
+   * An agent that finds groups running stays also without a beat process: only it can let them go before
+   * the peer, which hears nothing, takes them. One that has nothing to lose says why and ends.
+   */
   async #openBeat(): Promise<void> {
+    try {
+      await this.#connectBeat();
+    } catch (error) {
+      const holds = Object.values(this.#durable?.groups ?? {}).some((group) => group.heldHere);
+      if (!holds) throw error;
+      this.#beatMissing(error);
+    }
+  }
+
+  #beatMissing(error: unknown): void {
+    const detail = describeFault(error);
+    this.#setup.say(`[BTN-AGENT-BEAT-LOST] ${detail}`);
+    this.#note("beat", "lost", "BTN-AGENT-BEAT-LOST", null, { detail });
+    this.#enter(() => this.#loop.beatLost());
+    this.#beatTimer = setTimeout(() => {
+      this.#connectBeat().catch((again: unknown) => {
+        if (!this.#closed && !this.#stopping) this.#beatMissing(again);
+      });
+    }, BEAT_AGAIN_MS);
+  }
+
+  async #connectBeat(): Promise<void> {
     const { config, host, version, beatCommand } = this.#setup;
     const options = {
       settings: beatSettings(config, host, version),
@@ -489,6 +519,7 @@ export class Agent {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#statusTimer);
+    clearTimeout(this.#beatTimer);
     this.#loop.dispose();
     this.#resources.dispose();
     await this.#server?.close();
