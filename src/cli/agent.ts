@@ -1,11 +1,16 @@
 /** `baton agent`: the daemon of one host. */
+import { statSync } from "node:fs";
+import { enableCompileCache, flushCompileCache } from "node:module";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, Option } from "commander";
 import type { CommandResult } from "../agent/control.ts";
 import { BatonError } from "../base/index.ts";
 import type { ClusterConfig, ConfigOutcome, Timing } from "../config/index.ts";
 import { softwareVersion } from "./version.ts";
+
+const defaultStateDirectory = "/var/lib/baton";
 
 interface AgentOptions {
   readonly config: string;
@@ -44,7 +49,23 @@ Example:
     .action(runAgent);
 }
 
+/**
+ * A restart must be over before the peer misses this host: compiled code, kept where only root may write,
+ * makes it three times as fast. The place is the usual state directory, because reading the configuration
+ * is a third of the work. Without that directory all goes on as before.
+ */
+function useCompileCache(): void {
+  try {
+    const { uid, mode } = statSync(defaultStateDirectory);
+    if (uid !== process.getuid?.() || (mode & 0o022) !== 0) return;
+    enableCompileCache(join(defaultStateDirectory, "compile-cache"));
+  } catch {
+    // There is none: nothing is lost but time.
+  }
+}
+
 async function runAgent(options: AgentOptions): Promise<void> {
+  useCompileCache();
   const { Agent } = await import("../agent/agent.ts");
   const loaded = await load(options);
   if (loaded === undefined) {
@@ -64,6 +85,7 @@ async function runAgent(options: AgentOptions): Promise<void> {
     say,
   });
   say(`agent of ${host} runs: cluster ${config.clusterName}, pid ${process.pid}`);
+  flushCompileCache(); // at the end is too late for a process that is killed
   await live(agent, async () => {
     const fresh = await load(options);
     if (fresh === undefined) return false;
