@@ -142,11 +142,12 @@ if [ -n "$LAB_AGENT_COMMAND" ]; then
     status=0
     sh -c "$LAB_AGENT_COMMAND" >>/var/log/baton/agent.out 2>&1 || status=$?
     echo "host-init: the agent ended with status $status" >>/var/log/baton/agent.out
-    # As a unit with Restart=on-failure: a stop that was asked for, or a refused configuration, is final.
+    # As a unit with Restart=on-failure and RestartSec=100ms: a stop that was asked for, or a refused
+    # configuration, is final.
     case $status in
       0 | 2) break ;;
     esac
-    sleep 1
+    sleep 0.1
   done
 fi
 exec sleep infinity
