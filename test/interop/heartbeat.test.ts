@@ -3,8 +3,7 @@
  * round: cold start, crash, standby, takeover, graceful stop. The real one must log no trouble.
  */
 import { deepEqual, equal, match } from "node:assert/strict";
-import { describe, test } from "node:test";
-import { Pair } from "../support/pair.ts";
+import { describe } from "node:test";
 import { waitFor } from "../support/wait.ts";
 import {
   atOnce,
@@ -12,9 +11,9 @@ import {
   command,
   figure,
   joined,
-  options,
   other,
   powerOn,
+  scenario,
   settled,
   setUp,
   together,
@@ -25,8 +24,8 @@ for (const baton of batonHosts) {
   const program = (host: string): string => (host === baton ? "Baton" : "heartbeat");
   describe(`Baton is ${baton}, heartbeat 3.0.6 is ${real}`, atOnce, () => {
     for (const first of batonHosts) {
-      test(`cold start, ${program(first)} first: the preferred host holds`, options, async () => {
-        await using pair = new Pair(setUp);
+      scenario(`cold start, ${program(first)} first: the preferred host holds`, async (newPair) => {
+        await using pair = newPair(setUp);
         const begun = Date.now();
         await powerOn(pair, baton, first);
         await powerOn(pair, baton, other(first));
@@ -37,11 +36,10 @@ for (const baton of batonHosts) {
         deepEqual(pair.troubles(real), []);
       });
 
-      test(
+      scenario(
         `cold start of ${program(first)} alone: it holds; the other joins and takes nothing`,
-        options,
-        async () => {
-          await using pair = new Pair(setUp);
+        async (newPair) => {
+          await using pair = newPair(setUp);
           await powerOn(pair, baton, first);
           await pair.holds(first, 30_000);
           await powerOn(pair, baton, other(first));
@@ -52,11 +50,10 @@ for (const baton of batonHosts) {
       );
     }
 
-    test(
+    scenario(
       "the holder loses power, whichever it is: the other takes over, nothing moves back",
-      options,
-      async () => {
-        await using pair = new Pair(setUp);
+      async (newPair) => {
+        await using pair = newPair(setUp);
         await together(pair, baton);
         for (const holder of ["dbm157", "dbm158"] as const) {
           const watch = await pair.watch();
@@ -76,11 +73,10 @@ for (const baton of batonHosts) {
       },
     );
 
-    test(
+    scenario(
       "standby and takeover, asked on either side, move the address each time",
-      options,
-      async () => {
-        await using pair = new Pair(setUp);
+      async (newPair) => {
+        await using pair = newPair(setUp);
         await together(pair, baton);
         const watch = await pair.watch();
         const moves = [
@@ -102,8 +98,8 @@ for (const baton of batonHosts) {
       },
     );
 
-    test("a graceful stop hands over at once, whoever stops", options, async () => {
-      await using pair = new Pair(setUp);
+    scenario("a graceful stop hands over at once, whoever stops", async (newPair) => {
+      await using pair = newPair(setUp);
       await together(pair, baton);
       for (const holder of ["dbm157", "dbm158"] as const) {
         const watch = await pair.watch();
@@ -123,8 +119,8 @@ for (const baton of batonHosts) {
       deepEqual(pair.troubles(real), []);
     });
 
-    test("a backup that stops, and comes back, disturbs nothing", options, async () => {
-      await using pair = new Pair(setUp);
+    scenario("a backup that stops, and comes back, disturbs nothing", async (newPair) => {
+      await using pair = newPair(setUp);
       await together(pair, baton);
       const watch = await pair.watch();
       const from = Date.now();

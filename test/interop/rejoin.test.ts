@@ -3,8 +3,8 @@
  * does badly there (heartbeat.md 7.6, 14.11, 17) must not happen as far as it is Baton's to decide.
  */
 import { deepEqual, doesNotMatch, equal, ok } from "node:assert/strict";
-import { describe, test } from "node:test";
-import { address, type HostName, hostNames, Pair } from "../support/pair.ts";
+import { describe } from "node:test";
+import { address, type HostName, hostNames, type Pair } from "../support/pair.ts";
 import { waitFor } from "../support/wait.ts";
 import {
   atOnce,
@@ -12,9 +12,9 @@ import {
   command,
   figure,
   joined,
-  options,
   other,
   powerOn,
+  scenario,
   secondAddress,
   settled,
   setUp,
@@ -32,11 +32,10 @@ for (const baton of batonHosts) {
   const real = other(baton);
   const program = (host: string): string => (host === baton ? "Baton" : "heartbeat");
   describe(`Baton is ${baton}, heartbeat 3.0.6 is ${real}`, atOnce, () => {
-    test(
+    scenario(
       `auto_failback on: ${program("dbm157")} gets its group back after a power loss`,
-      options,
-      async () => {
-        await using pair = new Pair({ ...setUp, timing: withFailback("on") });
+      async (newPair) => {
+        await using pair = newPair({ ...setUp, timing: withFailback("on") });
         await together(pair, baton);
         await pair.crash("dbm157");
         await pair.holds("dbm158", 15_000);
@@ -48,11 +47,10 @@ for (const baton of batonHosts) {
     );
 
     for (const holder of hostNames) {
-      test(
+      scenario(
         `${program(holder)} ${holder} holds both groups and reboots within deadtime: none is orphaned`,
-        options,
-        async () => {
-          await using pair = new Pair({ ...setUp, timing: patient, haresources: twoGroups });
+        async (newPair) => {
+          await using pair = newPair({ ...setUp, timing: patient, haresources: twoGroups });
           await bothUp(pair, baton);
           await command(pair, baton, holder, "takeover");
           await pair.holds(holder, 20_000);
@@ -79,8 +77,8 @@ for (const baton of batonHosts) {
       );
     }
 
-    test("a Baton backup that was frozen and resumes seizes nothing", options, async () => {
-      await using pair = new Pair(setUp);
+    scenario("a Baton backup that was frozen and resumes seizes nothing", async (newPair) => {
+      await using pair = newPair(setUp);
       await together(pair, baton);
       if (baton === "dbm157") await moveTo(pair, baton, real);
       const watch = await pair.watch();
@@ -93,11 +91,10 @@ for (const baton of batonHosts) {
       deepEqual(pair.troubles(real), []);
     });
 
-    test(
+    scenario(
       "a Baton holder that was frozen and resumes lets go at once: one host serves",
-      options,
-      async () => {
-        await using pair = new Pair(setUp);
+      async (newPair) => {
+        await using pair = newPair(setUp);
         await together(pair, baton);
         if (baton === "dbm158") await moveTo(pair, baton, baton);
         const watch = await pair.watch();
@@ -113,31 +110,35 @@ for (const baton of batonHosts) {
       },
     );
 
-    test("a real backup that was frozen and resumes: Baton goes on serving", options, async () => {
-      await using pair = new Pair(setUp);
-      await together(pair, baton);
-      if (baton === "dbm158") await moveTo(pair, baton, baton);
-      const watch = await pair.watch();
-      const from = Date.now();
-      pair.freeze(real, true);
-      await waitFor(
-        "Baton takes it for dead",
-        async () => (await verdictOf(pair, baton)) === "dead",
-        15_000,
-        () => pair.explain(),
-      );
-      pair.freeze(real, false);
-      await oneHolderAgain(pair, baton);
-      figure(`real backup frozen and resumed: address silent for ${watch.downMs(from)} ms in all`);
-      ok(watch.longestGapMs(from) < 20_000, "the service is not down for long");
-    });
+    scenario(
+      "a real backup that was frozen and resumes: Baton goes on serving",
+      async (newPair) => {
+        await using pair = newPair(setUp);
+        await together(pair, baton);
+        if (baton === "dbm158") await moveTo(pair, baton, baton);
+        const watch = await pair.watch();
+        const from = Date.now();
+        pair.freeze(real, true);
+        await waitFor(
+          "Baton takes it for dead",
+          async () => (await verdictOf(pair, baton)) === "dead",
+          15_000,
+          () => pair.explain(),
+        );
+        pair.freeze(real, false);
+        await oneHolderAgain(pair, baton);
+        figure(
+          `real backup frozen and resumed: address silent for ${watch.downMs(from)} ms in all`,
+        );
+        ok(watch.longestGapMs(from) < 20_000, "the service is not down for long");
+      },
+    );
 
     for (const holder of hostNames) {
-      test(
+      scenario(
         `${program(holder)} ${holder} holds, both links are cut and healed: the service goes on`,
-        options,
-        async () => {
-          await using pair = new Pair(setUp);
+        async (newPair) => {
+          await using pair = newPair(setUp);
           await together(pair, baton);
           if (holder === "dbm158") await moveTo(pair, baton, holder);
           const watch = await pair.watch();

@@ -6,9 +6,9 @@
 import { deepEqual, doesNotMatch, equal, match, ok } from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import type { AddressWatch } from "../support/address-watch.ts";
-import { type HostName, hostNames, Pair, type PairOptions } from "../support/pair.ts";
+import { type HostName, hostNames, type Pair, type PairOptions } from "../support/pair.ts";
 import { waitFor } from "../support/wait.ts";
 import {
   atOnce,
@@ -17,9 +17,9 @@ import {
   figure,
   isFull,
   joined,
-  options,
   other,
   powerOn,
+  scenario,
   secondAddress,
   settled,
   setUp,
@@ -42,8 +42,8 @@ const wires: Readonly<Record<string, Partial<PairOptions>>> = {
 describe("the wire in each form", atOnce, () => {
   for (const [index, [name, changes]] of Object.entries(wires).entries()) {
     for (const baton of isFull ? batonHosts : batonHosts.slice(index % 2).slice(0, 1)) {
-      test(`${name}, Baton is ${baton}: cold start, takeover, power loss`, options, async () => {
-        await using pair = new Pair({ ...setUp, ...changes });
+      scenario(`${name}, Baton is ${baton}: cold start, takeover, power loss`, async (newPair) => {
+        await using pair = newPair({ ...setUp, ...changes });
         await together(pair, baton);
         await command(pair, baton, "dbm158", "takeover");
         await pair.holds("dbm158", 25_000);
@@ -68,11 +68,10 @@ for (const baton of batonHosts) {
   const real = other(baton);
   const program = (host: string): string => (host === baton ? "Baton" : "heartbeat");
   describe(`Baton is ${baton}, heartbeat 3.0.6 is ${real}`, atOnce, () => {
-    test(
+    scenario(
       `ipfail: ${program("dbm157")} holds and loses its ping node: the other takes over`,
-      options,
-      async () => {
-        await using pair = new Pair(pinging);
+      async (newPair) => {
+        await using pair = newPair(pinging);
         await together(pair, baton);
         await ipfailJoined(pair, baton);
         const from = Date.now();
@@ -96,8 +95,8 @@ for (const baton of batonHosts) {
       },
     );
 
-    test("auto_failback legacy: power loss, return, graceful stop", options, async () => {
-      await using pair = new Pair(legacy);
+    scenario("auto_failback legacy: power loss, return, graceful stop", async (newPair) => {
+      await using pair = newPair(legacy);
       await powerOn(pair, baton, baton);
       await powerOn(pair, baton, real);
       await pair.holds("dbm157", 30_000);
@@ -112,11 +111,10 @@ for (const baton of batonHosts) {
       deepEqual(pair.troubles(real), []);
     });
 
-    test(
+    scenario(
       "a group for each host: start, local and foreign moves, power loss, return",
-      options,
-      async () => {
-        await using pair = new Pair({ ...setUp, haresources: twoGroups });
+      async (newPair) => {
+        await using pair = newPair({ ...setUp, haresources: twoGroups });
         await together(pair, baton);
         const places = async (first: HostName, second: HostName): Promise<void> => {
           await pair.holds(first, 25_000);
@@ -144,10 +142,10 @@ for (const baton of batonHosts) {
     );
 
     for (const first of hostNames) {
-      test(`new key: ${program(first)} changes auth first; nobody is lost`, options, async () => {
+      scenario(`new key: ${program(first)} changes auth first; nobody is lost`, async (newPair) => {
         const keys = (sending: number): string =>
           `auth ${sending}\n1 sha1 HA_JACKBILLOW\n2 sha1 ANOTHER\n`;
-        await using pair = new Pair({ ...setUp, authkeys: keys(1) });
+        await using pair = newPair({ ...setUp, authkeys: keys(1) });
         await together(pair, baton);
         const watch = await pair.watch();
         const from = Date.now();
@@ -164,8 +162,8 @@ for (const baton of batonHosts) {
       });
     }
 
-    test("an agent that restarts beside a real host changes nothing", options, async () => {
-      await using pair = new Pair(setUp);
+    scenario("an agent that restarts beside a real host changes nothing", async (newPair) => {
+      await using pair = newPair(setUp);
       await together(pair, baton);
       for (const holder of hostNames) {
         if (!pair.hasAddress(holder)) await command(pair, baton, other(holder), "standby");
@@ -193,42 +191,44 @@ for (const baton of batonHosts) {
       deepEqual(pair.troubles(real), []);
     });
 
-    test("recorded packets of a dead real host, sent again, change nothing", options, async () => {
-      await using pair = new Pair(setUp);
-      await powerOn(pair, baton, baton);
-      await powerOn(pair, baton, real);
-      const tap = await pair.tap(real);
-      await pair.holds("dbm157", 30_000);
-      await joined(pair, baton);
-      await command(pair, baton, baton, "standby");
-      await pair.holds(real, 20_000);
-      await settled(pair, baton);
-      await pair.crash(real);
-      await pair.holds(baton, 15_000);
-      const before = (await pair.status(baton))?.counters["replays"] ?? 0;
-      const recorded = tap.payloads();
-      ok(recorded.length > 20, `${recorded.length} recorded`);
-      await pair.replay(baton, recorded);
-      await waitFor(
-        "they are counted as replays",
-        async () => ((await pair.status(baton))?.counters["replays"] ?? 0) > before + 20,
-        10_000,
-        () => pair.explain(),
-      );
-      const status = await pair.status(baton);
-      equal(status?.hosts.find(({ name }) => name === real)?.verdict, "dead");
-      deepEqual(pair.holders(), [baton]);
-      await powerOn(pair, baton, real);
-      await joined(pair, baton);
-      deepEqual(pair.holders(), [baton]);
-    });
+    scenario(
+      "recorded packets of a dead real host, sent again, change nothing",
+      async (newPair) => {
+        await using pair = newPair(setUp);
+        await powerOn(pair, baton, baton);
+        await powerOn(pair, baton, real);
+        const tap = await pair.tap(real);
+        await pair.holds("dbm157", 30_000);
+        await joined(pair, baton);
+        await command(pair, baton, baton, "standby");
+        await pair.holds(real, 20_000);
+        await settled(pair, baton);
+        await pair.crash(real);
+        await pair.holds(baton, 15_000);
+        const before = (await pair.status(baton))?.counters["replays"] ?? 0;
+        const recorded = tap.payloads();
+        ok(recorded.length > 20, `${recorded.length} recorded`);
+        await pair.replay(baton, recorded);
+        await waitFor(
+          "they are counted as replays",
+          async () => ((await pair.status(baton))?.counters["replays"] ?? 0) > before + 20,
+          10_000,
+          () => pair.explain(),
+        );
+        const status = await pair.status(baton);
+        equal(status?.hosts.find(({ name }) => name === real)?.verdict, "dead");
+        deepEqual(pair.holders(), [baton]);
+        await powerOn(pair, baton, real);
+        await joined(pair, baton);
+        deepEqual(pair.holders(), [baton]);
+      },
+    );
   });
 }
 
-test(
+scenario(
   "a group that does not start on its preferred Baton host runs on the real one",
-  options,
-  async () => {
+  async (newPair) => {
     const script = [
       "#!/bin/sh",
       "case $1 in",
@@ -238,7 +238,7 @@ test(
       "esac",
       "",
     ].join("\n");
-    await using pair = new Pair({
+    await using pair = newPair({
       ...setUp,
       haresources: "dbm157 fragile IPaddr2::192.168.0.222/24/eth0\n",
       scripts: { fragile: script },

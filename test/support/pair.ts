@@ -57,6 +57,7 @@ export const oneAddress = `dbm157 IPaddr2::${address}/24/eth0\n`;
 const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 const boot = fileURLToPath(new URL("pair-boot.sh", import.meta.url));
 let pairs = 0;
+const lostWords = /NV failure \(msgfromsteam\)/;
 
 /** Pairs that are not closed: whatever ends this process, its hosts end with it. */
 const open = new Set<Pair>();
@@ -134,6 +135,7 @@ export class Pair {
   readonly #prefix: string;
   readonly #options: PairOptions;
   readonly #running = new Map<HostName, Running>();
+  #lostWords = false;
   readonly #watches: { close(): void }[] = [];
 
   constructor(options: PairOptions) {
@@ -418,6 +420,14 @@ export class Pair {
       .join("\n");
   }
 
+  /**
+   * Whether a real host lost a message of its own scripts, known after `close`: two that write to its FIFO
+   * at the same time mix, and both are lost. What it should have done then, such as a takeover, it never does.
+   */
+  get lostWords(): boolean {
+    return this.#lostWords;
+  }
+
   /** Lines that a real heartbeat writes when the other side misbehaves (heartbeat.md 16). */
   troubles(host: HostName): readonly string[] {
     const bad =
@@ -435,6 +445,7 @@ export class Pair {
   /** The same without waiting: for the end of this process. */
   discard(): void {
     open.delete(this);
+    this.#lostWords ||= hostNames.some((host) => lostWords.test(this.log(host)));
     for (const watch of this.#watches) watch.close();
     for (const name of [...hostNames, "switch"] as const) removeNamespace(this.namespace(name));
     rmSync(this.directory, { recursive: true, force: true });
