@@ -222,11 +222,10 @@ export class BeatClient {
   }
 
   #spawn(settingsFile: string): { ended: () => string | undefined } {
-    const { command, logFile, settings } = this.#options;
+    const { command, settings } = this.#options;
     const [program = "", ...args] = command;
-    mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
     mkdirSync(settings.stateDirectory, { recursive: true, mode: 0o700 });
-    const output = openSync(logFile, "a", 0o640);
+    const output = this.#openLog();
     let ended: string | undefined;
     try {
       const child = spawn(program, [...args, "--settings", settingsFile], {
@@ -242,9 +241,19 @@ export class BeatClient {
       });
       child.unref();
     } finally {
-      closeSync(output);
+      if (output !== "ignore") closeSync(output);
     }
     return { ended: () => ended };
+  }
+
+  /** The log of the process. A disk without room for it is no reason not to beat. */
+  #openLog(): number | "ignore" {
+    try {
+      mkdirSync(dirname(this.#options.logFile), { recursive: true, mode: 0o750 });
+      return openSync(this.#options.logFile, "a", 0o640);
+    } catch {
+      return "ignore";
+    }
   }
 
   /**

@@ -28,12 +28,19 @@ import { nodeHmac } from "./hmac.shell.ts";
 import { loadKeyring, type SecretLoader } from "./keyring.shell.ts";
 import { Links } from "./links.shell.ts";
 import { Pings } from "./ping.shell.ts";
-import { Transport, type TransportEffect, type TransportInput } from "./transport.ts";
+import {
+  Transport,
+  type TransportEffect,
+  type TransportInput,
+  type TransportRecord,
+} from "./transport.ts";
 
 /** How old the load average in a beat may be: it is for people, and reading it costs a system call. */
 const LOAD_AVERAGE_AGE_MS = 1_000;
 /** Dropped datagrams are told to the core in sums. */
 const RATE_LIMITED_EVERY_MS = 1_000;
+/** After a record could not be written, the next attempt comes this much later. */
+const PERSIST_AGAIN_MS = 2_000;
 /** Below most that the kernel would end first when memory is short (reliability 9.2 `privileges`). */
 const OOM_SCORE_ADJUST = "-900";
 
@@ -76,6 +83,10 @@ export class BeatProcess {
   #closed = false;
   #cancelTimer = (): void => undefined;
   #rateLimitedTimer: NodeJS.Timeout | undefined;
+  #persistTimer: NodeJS.Timeout | undefined;
+  /** The record that was asked for last. */
+  #newest: TransportRecord | undefined;
+  #unwritable = false;
   #loadAverage = "n/a";
   #loadAverageAt = Number.NEGATIVE_INFINITY;
   #links: Links | undefined;
@@ -143,6 +154,7 @@ export class BeatProcess {
     this.#closed = true;
     this.#cancelTimer();
     clearTimeout(this.#rateLimitedTimer);
+    clearTimeout(this.#persistTimer);
     await Promise.all([this.#links?.close(), this.#pings?.close(), this.#server?.close()]);
     this.#lock.release();
   }
@@ -246,14 +258,32 @@ export class BeatProcess {
   }
 
   async #persist(effect: Extract<TransportEffect, { kind: "persist" }>): Promise<void> {
+    this.#newest = effect.record;
     try {
       await this.#writer.write(effect.record);
     } catch (error) {
-      this.#ended.reject(error);
+      // Our own generation must be on disk before it is used. What is known of peers is written for our
+      // next start: a full disk must not silence a host for it.
+      if (effect.confirm) this.#ended.reject(error);
+      else this.#persistLater(error);
       return;
     }
+    this.#unwritable = false;
     const { generation } = effect.record;
     if (effect.confirm && generation !== null) this.#feed({ kind: "persisted", generation });
+  }
+
+  #persistLater(error: unknown): void {
+    if (!this.#unwritable) log(error instanceof Error ? error.message : String(error));
+    this.#unwritable = true;
+    if (this.#closed || this.#persistTimer !== undefined) return;
+    this.#persistTimer = setTimeout(() => {
+      this.#persistTimer = undefined;
+      // The newest, never the one that failed: it may have been written meanwhile.
+      if (this.#newest !== undefined) {
+        void this.#persist({ kind: "persist", record: this.#newest, confirm: false });
+      }
+    }, PERSIST_AGAIN_MS);
   }
 
   async #rereadKeys(): Promise<void> {
