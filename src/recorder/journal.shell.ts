@@ -6,7 +6,7 @@
  * and a line says so as soon as writing works again.
  */
 import { constants, readdirSync, readFileSync, writeSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
+import { chown, type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Instant } from "../base/index.ts";
 import { type Beat, BeatsRing } from "./beats-ring.ts";
@@ -331,7 +331,11 @@ export class Journal {
       name = segmentName(segmentNumber(name) + 1);
       opened = await openSegment(join(directory, name));
     }
-    if (gid !== undefined) await opened.handle.chown(0, gid).catch(() => undefined);
+    if (gid !== undefined) {
+      // Whoever may read the lines must get to them; without the right to say so they are for root alone.
+      await chown(directory, 0, gid).catch(() => undefined);
+      await opened.handle.chown(0, gid).catch(() => undefined);
+    }
     this.#torn = opened.torn;
     const kept = names.includes(name) ? names : [...names, name];
     for (const old of kept.slice(0, -segmentsMax)) await rm(join(directory, old), { force: true });
