@@ -241,7 +241,7 @@ function oneOwnerPerEpoch(): Checker {
       if (first.host === name) return undefined;
       // What was decided in the last moments of a parting is begun a little after it.
       const since = first.atMs - 2 * timing.keepaliveMs;
-      const excused = Math.max(circumstances.partedAt, powerlessAt.get(first.host) ?? 0) >= since;
+      const excused = Math.max(circumstances.wordlessAt, powerlessAt.get(first.host) ?? 0) >= since;
       if (excused && known.get(`${name} ${key}`) !== first.host) return undefined;
       return `${name} starts ${group} under epoch ${epoch}, under which ${first.host} started it at ${first.atMs.toFixed(0)} ms`;
     },
@@ -254,19 +254,27 @@ function oneOwnerPerEpoch(): Checker {
  */
 function noFalseDeath(): Checker {
   const unread = new Map<string, { readonly sentAtMs: number; readonly arrivedAtMs: number }[]>();
+  const endedAt = new Map<string, number>();
   return {
     name: "R13 no false death",
     heard({ nowMs, timing }, from, to, sentAtMs) {
       const pair = `${from} ${to}`;
       const young = unread.get(pair) ?? [];
       unread.set(pair, young);
-      while (nowMs - (young[0]?.sentAtMs ?? nowMs) >= timing.deadtimeMs) young.shift();
+      const newest = young.at(-1)?.arrivedAtMs;
+      if (newest === undefined || nowMs - newest >= timing.deadtimeMs) endedAt.set(pair, nowMs);
+      while (young.length > 1 && nowMs - (young[0]?.sentAtMs ?? nowMs) >= timing.deadtimeMs) {
+        young.shift();
+      }
       young.push({ sentAtMs, arrivedAtMs: nowMs });
     },
     saw({ nowMs, timing }, { name: host }, effect) {
       if (effect.kind !== "verdict" || effect.verdict !== "dead") return undefined;
+      const pair = `${effect.host} ${host}`;
+      // It was silent for a whole deadtime until a moment ago: the verdict is late, not false.
+      if (nowMs - (endedAt.get(pair) ?? 0) < timing.deadtimeMs / 2) return undefined;
       const known = unread
-        .get(`${effect.host} ${host}`)
+        .get(pair)
         ?.find(
           ({ sentAtMs, arrivedAtMs }) =>
             nowMs - sentAtMs < timing.deadtimeMs && nowMs - arrivedAtMs >= READING_MS,
@@ -314,49 +322,55 @@ function frozenSeizesNothing(): Checker {
  * since: it knows of the numbers taken before only what is durable, every 256th.
  */
 function deadStaysDead(): Checker {
-  const offSince = new Map<string, number>();
+  const spokeAt = new Map<string, number>();
   const blindAt = new Map<string, number>();
   return {
     name: "S12 the dead stay dead",
     after({ nowMs, hosts }) {
-      for (const host of hosts) {
-        if (host.powered) {
-          if (offSince.size > 0) offSince.delete(host.name);
-        } else if (!offSince.has(host.name)) offSince.set(host.name, nowMs);
-        if (!host.beat.alive || host.agent.paused || host.beat.paused) {
-          blindAt.set(host.name, nowMs);
-        }
+      for (const { name, agent, beat } of hosts) {
+        if (!beat.alive || agent.paused || beat.paused) blindAt.set(name, nowMs);
       }
       return undefined;
     },
-    saw({ nowMs, timing }, host, effect) {
+    sent({ nowMs }, host) {
+      spokeAt.set(host.name, nowMs);
+      return undefined;
+    },
+    saw({ nowMs, timing, hosts }, host, effect) {
       if (effect.kind !== "verdict" || effect.verdict !== "alive") return undefined;
-      const since = offSince.get(effect.host);
-      if (since === undefined || nowMs - since < timing.deadtimeMs) return undefined;
-      if ((blindAt.get(host.name) ?? 0) >= since - timing.keepaliveMs) return undefined;
-      return `${host.name} calls ${effect.host} alive, which has no power for ${(nowMs - since).toFixed(0)} ms`;
+      const spoke = spokeAt.get(effect.host) ?? 0;
+      const isOff = hosts.some(({ name, powered }) => name === effect.host && !powered);
+      if (!isOff || nowMs - spoke < timing.deadtimeMs) return undefined;
+      if ((blindAt.get(host.name) ?? 0) >= spoke - timing.keepaliveMs) return undefined;
+      return `${host.name} calls ${effect.host} alive, which has no power and spoke ${(nowMs - spoke).toFixed(0)} ms ago`;
     },
   };
 }
 
-/** S12: a host's generation never goes back, whatever crashed or is replayed. */
+/**
+ * S12: a host's generation never goes back, whatever is replayed: for a beat process in its life, and
+ * after its restart for what was on disk.
+ */
 function generationsGrow(): Checker {
   const newest = new Map<string, number>();
-  const judge = (key: string, host: SimHost, generation: number): string | undefined => {
-    const known = newest.get(key) ?? 0;
+  const judge = (key: string, generation: number, durable: number): string | undefined => {
+    const known = Math.max(newest.get(key) ?? 0, durable);
     newest.set(key, Math.max(known, generation));
     if (generation >= known) return undefined;
-    return `${host.name} takes ${key} at generation ${generation}, after ${known}`;
+    return `${key} at generation ${generation}, after ${known}`;
   };
   return {
     name: "S12 generations grow",
     told(_world, host, event) {
       if (event.kind !== "status") return undefined;
-      return judge(`${event.host} by beat`, host, event.generation);
+      const durable = host.durable.transport.peers[event.host]?.generation ?? 0;
+      const who = `beat process ${host.beat.generation} of ${host.name}`;
+      return judge(`${who} takes ${event.host}`, event.generation, durable);
     },
     saw(_world, host, effect) {
       if (effect.kind !== "peerSeen") return undefined;
-      return judge(effect.host, host, effect.generation);
+      const who = `agent ${host.agent.generation} of ${host.name}`;
+      return judge(`${who} takes ${effect.host}`, effect.generation, 0);
     },
   };
 }

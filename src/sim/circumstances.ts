@@ -24,6 +24,8 @@ export class Circumstances {
   #apartSince: number | undefined;
   #splitSince: number | undefined;
   #partedAt = Number.NEGATIVE_INFINITY;
+  #wordlessSince: number | undefined;
+  #wordlessAt = Number.NEGATIVE_INFINITY;
   #cutAt = Number.NEGATIVE_INFINITY;
   #frostAt = Number.NEGATIVE_INFINITY;
   #quietSince: number | undefined;
@@ -41,6 +43,11 @@ export class Circumstances {
    */
   get partedAt(): number {
     return this.#partedAt;
+  }
+
+  /** As `partedAt`, but also while an agent is not run though its beat process speaks. */
+  get wordlessAt(): number {
+    return this.#wordlessAt;
   }
 
   /** When the cables last carried nothing in one direction, for however short. */
@@ -72,6 +79,12 @@ export class Circumstances {
     else this.#apartSince ??= nowMs;
     if (this.#apartSince !== undefined && nowMs - this.#apartSince > this.#longMs) {
       this.#partedAt = nowMs;
+    }
+    const isWordless = apart || hosts.some((host) => host.powered && host.agent.paused);
+    if (!isWordless) this.#wordlessSince = undefined;
+    else this.#wordlessSince ??= nowMs;
+    if (this.#wordlessSince !== undefined && nowMs - this.#wordlessSince > this.#longMs) {
+      this.#wordlessAt = nowMs;
     }
     if (hosts.some((host) => this.#isFrozen(host, nowMs, apart))) this.#frostAt = nowMs;
     if (apart || !hosts.every(isWell) || network.weather.loss > 0) this.#quietSince = undefined;

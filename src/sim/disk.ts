@@ -13,9 +13,12 @@ export interface Claim {
   readonly holder: string | null;
   readonly epoch: number;
   readonly renewedAtMs: number;
-  /** Since when it has this holder. */
+  /** Since when this holder renews it, without a long break. */
   readonly sinceMs: number;
 }
+
+/** A claim that stood still for so long, half of deadtime, begins anew. */
+const BREAK_MS = 600;
 
 /** The claims of all groups; both hosts see the same ones, whatever happens on the network. */
 export class SharedClaims {
@@ -28,7 +31,8 @@ export class SharedClaims {
   /** Writes the claim of `holder` (null: released) as of `nowMs`. */
   write(group: string, holder: string | null, epoch: number, nowMs: number): void {
     const before = this.read(group);
-    const sinceMs = before.holder === holder ? before.sinceMs : nowMs;
+    const goesOn = before.holder === holder && nowMs - before.renewedAtMs < BREAK_MS;
+    const sinceMs = goesOn ? before.sinceMs : nowMs;
     this.#claims.set(group, { holder, epoch, renewedAtMs: nowMs, sinceMs });
   }
 }

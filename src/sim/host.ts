@@ -368,8 +368,10 @@ export class SimHost {
       case "readyToStop":
         this.#end();
         return;
-      case "send":
       case "adopt":
+        this.runners.get(effect.group)?.adopt();
+        return;
+      case "send":
       case "askArbiter":
       case "decision":
       case "progress":

@@ -30,6 +30,8 @@ export type Direction = "in" | "out";
 export interface SentDatagram {
   readonly from: string;
   readonly bytes: Uint8Array;
+  /** It reached the other host: sent again it is a replay, else it would only be late. */
+  arrived?: boolean;
 }
 
 /** Datagrams kept per host for replays. */
@@ -114,9 +116,9 @@ export class Network {
     }
   }
 
-  /** What an attacker on the LAN recorded of a host. */
+  /** What an attacker on the LAN recorded of a host, as far as it arrived. */
   recorded(from: string): readonly SentDatagram[] {
-    return this.#kept.get(from) ?? [];
+    return (this.#kept.get(from) ?? []).filter(({ arrived }) => arrived === true);
   }
 
   roundTripMs(): number {

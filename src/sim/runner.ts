@@ -72,15 +72,17 @@ export class SimRunner {
   }
 
   probe(): void {
-    const found =
-      this.#running === 0
-        ? "stopped"
-        : this.#running === this.group.resources
-          ? "running"
-          : "partial";
-    this.#later(1, () =>
-      this.#parts.feed({ kind: "probed", group: this.group.name, found, detail: "" }),
-    );
+    this.#later(1, () => {
+      const { name, resources } = this.group;
+      const found =
+        this.#running === 0 ? "stopped" : this.#running === resources ? "running" : "partial";
+      this.#parts.feed({ kind: "probed", group: name, found, detail: "" });
+    });
+  }
+
+  /** Watched again after a restart of the agent: what broke meanwhile shows. */
+  adopt(): void {
+    if (this.#running < this.group.resources) this.#tellFailure();
   }
 
   acquire(operation: number, epoch: number): void {
@@ -99,13 +101,19 @@ export class SimRunner {
     if (this.#running !== this.group.resources) return;
     this.#failures++;
     this.#set(this.#running - 1);
-    this.#parts.feed({
-      kind: "resourceFailed",
-      group: this.group.name,
-      resource: `resource${this.group.resources}`,
-      reason: "BTN-RESOURCE-MONITOR-FAILED",
-      detail: "simulated",
-    });
+    this.#tellFailure();
+  }
+
+  #tellFailure(): void {
+    this.#later(0, () =>
+      this.#parts.feed({
+        kind: "resourceFailed",
+        group: this.group.name,
+        resource: `resource${this.group.resources}`,
+        reason: "BTN-RESOURCE-MONITOR-FAILED",
+        detail: "simulated",
+      }),
+    );
   }
 
   /** Reads what there is to compare; tells it if it changed or was asked for. */

@@ -20,7 +20,7 @@ import { Circumstances } from "./circumstances.ts";
 import { SharedClaims } from "./disk.ts";
 import { EventQueue } from "./event-queue.ts";
 import { SimHost } from "./host.ts";
-import { fairWeather, Network } from "./network.ts";
+import { fairWeather, Network, type SentDatagram } from "./network.ts";
 import type { Fault, Schedule } from "./schedule.ts";
 import { Truth } from "./truth.ts";
 
@@ -211,23 +211,25 @@ class World implements CheckedWorld {
     this.#ask((checker) => checker.sent?.(this, from, buffer));
     const statusSentAt = this.#statusSentAt(buffer);
     const to = this.hosts.find((host) => host.name === peer);
-    this.network.send({ from: from.name, bytes }, peer, (link, at, copy) => {
-      this.#events.schedule(at, () => this.#arrive(from.name, to, link, copy, statusSentAt));
+    const datagram: SentDatagram = { from: from.name, bytes };
+    this.network.send(datagram, peer, (link, at) => {
+      this.#events.schedule(at, () => this.#arrive(datagram, to, link, statusSentAt));
     });
   }
 
   #arrive(
-    from: string,
+    datagram: SentDatagram,
     to: SimHost | undefined,
     link: string,
-    bytes: Uint8Array,
     statusSentAt: number | undefined,
   ): void {
     if (to === undefined || !to.powered || !to.beat.alive) return;
+    datagram.arrived = true;
     if (statusSentAt !== undefined) {
-      for (const checker of this.#checkers) checker.heard?.(this, from, to.name, statusSentAt);
+      for (const checker of this.#checkers)
+        checker.heard?.(this, datagram.from, to.name, statusSentAt);
     }
-    to.receive(link, this.nowMs, bytes);
+    to.receive(link, this.nowMs, datagram.bytes);
   }
 
   /** When a status was first sent; undefined for other messages. A retransmission is no sign of life. */
