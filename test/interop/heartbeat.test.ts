@@ -4,6 +4,7 @@
  */
 import { deepEqual, equal, match } from "node:assert/strict";
 import { describe } from "node:test";
+import { address } from "../support/pair.ts";
 import { waitFor } from "../support/wait.ts";
 import {
   atOnce,
@@ -118,6 +119,30 @@ for (const baton of batonHosts) {
       match(pair.log(real), /Heartbeat shutdown complete/);
       deepEqual(pair.troubles(real), []);
     });
+
+    scenario(
+      "a bare address: Baton moves it by itself, and the real one by its script",
+      async (newPair) => {
+        await using pair = newPair({ ...setUp, haresources: `dbm157 ${address}/24/eth0\n` });
+        await together(pair, baton);
+        const watch = await pair.watch();
+        const from = Date.now();
+        await command(pair, baton, "dbm158", "takeover");
+        await pair.holds("dbm158", 20_000);
+        await settled(pair, baton);
+        figure(
+          `bare address, takeover by ${program("dbm158")}: silent for ${watch.longestGapMs(from)} ms`,
+        );
+        const crashedAt = Date.now();
+        await pair.crash("dbm158");
+        await pair.holds("dbm157", 15_000);
+        await waitFor("the address answers", () => watch.answeredAfter(Date.now() - 500), 10_000);
+        figure(
+          `bare address, power loss of ${program("dbm158")}, deadtime 2000: address answers after ${watch.longestGapMs(crashedAt)} ms`,
+        );
+        deepEqual(pair.troubles(real), []);
+      },
+    );
 
     scenario("a backup that stops, and comes back, disturbs nothing", async (newPair) => {
       await using pair = newPair(setUp);
