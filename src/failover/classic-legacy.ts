@@ -4,6 +4,7 @@
  *
  *   asked --ip-request, again every second--> peer answers, or 10 s pass with the peer alive --> ours
  *   peer's ip-request: release if it runs here, then ip-request-resp (weown yes or no)
+ *   peer's ip-request-resp to itself: it takes its group, so release
  */
 import { after, type Instant } from "../base/index.ts";
 import { giveAway, namesOf, take } from "./classic-holds.ts";
@@ -31,7 +32,14 @@ export function heardLegacy(turn: Turn, fields: MessageFields): void {
     giveAway(turn, namesOf(turn, { local: false, foreign: true }));
     return;
   }
-  if (fields["t"] !== "ip-request-resp" || fields["dest"] !== turn.options.self) return;
+  if (fields["t"] !== "ip-request-resp") return;
+  // To itself: it takes its group without asking, because it did not see us as active yet.
+  if (fields["dest"] === turn.peer.host && group.prefers === turn.peer.host) {
+    classic.hold.foreign = false;
+    giveAway(turn, namesOf(turn, { local: false, foreign: true }));
+    return;
+  }
+  if (fields["dest"] !== turn.options.self) return;
   if (fields["ok"] !== "OK") return;
   delete classic.legacyAsked[group.name];
   takeIfAnswered(turn);

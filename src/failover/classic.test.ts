@@ -490,6 +490,15 @@ test("8.5 legacy: own groups are asked for by key, foreign ones are given when a
   deepEqual(story.take(), ["3100 > ip-request-resp b 10.0.0.2 no OK"]);
 });
 
+test("8.5 legacy: a peer that takes its group without asking gets it, so that not both hold", () => {
+  const story = new Story(legacy);
+  story.verdict("dead").up().run(500);
+  story.seen("classic", 2, { restarted: true }).run(100).take();
+  story.hear("ip-request-resp dest=b ipaddr=10.0.0.2 weown=yes ok=OK").run(500);
+  deepEqual(story.take(), ["600 release h urgent"]);
+  equal(story.view("g")?.here, "running");
+});
+
 test("8.5 legacy: standby and takeover are refused", () => {
   const story = new Story(legacy);
   story.seen("classic").up().run(20_000).take();

@@ -279,6 +279,7 @@ export class Transport {
     if (phase === "new" || phase === "ended") return;
     this.#state.counters.received += 1;
     const { keyring } = this.#outbox;
+    const before = this.#generations();
     const received = receive({ options: this.#options, keyring, state: this.#state }, arrival);
     if (received.refusal !== undefined) this.#outbox.refused(received.refusal);
     if (received.persist) {
@@ -287,8 +288,25 @@ export class Transport {
     if (received.changed) this.#outbox.stateChanged();
     for (const event of received.events) this.#outbox.report(event);
     if (phase !== "beating") return;
+    if (this.#generations() !== before) this.#beatNow();
     for (const reply of received.replies) this.#outbox.send(reply);
     for (const message of received.again) this.#outbox.transmit(message.fields);
+  }
+
+  #generations(): string {
+    return Object.values(this.#state.peers)
+      .map((peer) => peer.generation)
+      .join();
+  }
+
+  /**
+   * A host that just started hears our state before anything else of us. An acknowledgement alone would
+   * do for its communication (heartbeat.md 7.3), and in legacy mode a 3.0.6 that has not seen our status
+   * takes its groups without asking.
+   */
+  #beatNow(): void {
+    const { phase, now } = this.#state;
+    if (phase.phase === "beating") this.#state.phase = { ...phase, nextBeatAt: now };
   }
 
   #pingReply(at: Instant, ping: string, payload: Uint8Array): void {
