@@ -37,6 +37,12 @@ export interface HostWorld {
   record(entry: LoopRecord): void;
 }
 
+/** An effect that waits for the disk, and when it was decided on. */
+interface Waiting {
+  readonly effect: FailoverEffect;
+  readonly decidedAt: Instant;
+}
+
 /** More events than this at once mean a loop that feeds itself. */
 const QUEUE_MAX = 10_000;
 
@@ -65,7 +71,9 @@ export class HostLoop {
   readonly #world: HostWorld;
   readonly #queue: Job[] = [];
   /** One list per record being written, oldest first: what is to follow it. */
-  readonly #barriers: FailoverEffect[][] = [];
+  readonly #barriers: Waiting[][] = [];
+  /** End of the newest stall of this host that membership told. */
+  #stalledAt: Instant | undefined;
   /** Newest operation carried out, by group. */
   readonly #operations = new Map<string, number>();
   /** As failover was told; it takes for granted that there are beats. */
@@ -157,7 +165,7 @@ export class HostLoop {
         this.#carryOut(this.#failover.step(now, job.event));
         return;
       case "durable":
-        for (const effect of this.#barriers.shift() ?? []) this.#perform(effect);
+        for (const waiting of this.#barriers.shift() ?? []) this.#performLate(waiting);
         return;
       default:
         unreachable(job);
@@ -166,23 +174,60 @@ export class HostLoop {
 
   #route(effect: MembershipEffect): void {
     this.#world.record({ kind: "effect", room: "membership", value: effect });
+    if (effect.kind === "stalled") this.#stalledAt = this.#world.clock.now();
     const route = routeMembership(effect);
     if (route.to === "beat") this.#world.beat(route.request);
     if (route.to === "failover") this.#push({ for: "failover", event: route.event });
   }
 
+  /** A record is on disk. Membership looks first whether this host was run meanwhile (R13). */
+  #durable(): void {
+    this.#push({ for: "membership", event: { kind: "tick" } });
+    this.#push({ for: "durable" });
+  }
+
   #carryOut(effects: readonly FailoverEffect[]): void {
+    const decidedAt = this.#world.clock.now();
+    const waiting = (effect: FailoverEffect): Waiting => ({ effect, decidedAt });
     for (const effect of effects) {
       this.#world.record({ kind: "effect", room: "failover", value: effect });
       if (effect.kind === "persist") {
-        this.#barriers.push([...effect.then]);
-        this.#world.persist(effect.record, () => this.#push({ for: "durable" }));
+        this.#barriers.push(effect.then.map(waiting));
+        this.#world.persist(effect.record, () => this.#durable());
         continue;
       }
       const barrier = passesBarrier.has(effect.kind) ? undefined : this.#barriers.at(-1);
       if (barrier === undefined) this.#perform(effect);
-      else barrier.push(effect);
+      else barrier.push(waiting(effect));
     }
+  }
+
+  /**
+   * A start that was decided on before this host was frozen is not begun after it: the peer may have
+   * taken the group meanwhile. Failover is told that it failed and decides anew.
+   */
+  #performLate({ effect, decidedAt }: Waiting): void {
+    const stale = this.#stalledAt !== undefined && this.#stalledAt > decidedAt;
+    if (effect.kind !== "acquire" || !stale) {
+      this.#perform(effect);
+      return;
+    }
+    const { operation, group } = effect;
+    this.#push({
+      for: "failover",
+      event: {
+        kind: "operationDone",
+        operation,
+        group,
+        outcome: {
+          result: "failed",
+          resource: group,
+          reason: "BTN-AGENT-STALE-START",
+          detail: "this host was not run after it had decided to start it",
+          clean: true,
+        },
+      },
+    });
   }
 
   #perform(effect: FailoverEffect): void {

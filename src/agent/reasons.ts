@@ -43,6 +43,12 @@ export const agentReasons = {
     meaning: "The name in `uname -n` (or `name:`, or nodeinfo) is none of the data hosts.",
     action: "Add the host to the configuration on every host, or correct the machine's name.",
   },
+  "BTN-AGENT-STALE-START": {
+    title: "A start that was decided before this host stood still was not begun after it",
+    meaning:
+      "While the host was not run the other one may have taken the group, so the decision is made anew.",
+    action: "Nothing; find out why the host stood still.",
+  },
   "BTN-AGENT-STARTED": {
     title: "The agent started",
     meaning: "What runs on this host is probed before anything is decided.",

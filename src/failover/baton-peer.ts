@@ -234,8 +234,19 @@ function judgeOwn(turn: Turn, name: string): Want {
     return { to: "run", reason: "BTN-FAILOVER-HOLDING" };
   }
   if (run.here === "stopping") return { to: "leave", reason: run.reason, detail: run.detail };
-  if (isGone(turn) || run.forced) return startAlone(turn, name);
-  return startBeside(turn, name);
+  const want = isGone(turn) || run.forced ? startAlone(turn, name) : startBeside(turn, name);
+  return want.to === "leave" && isPartTooLong(turn, name)
+    ? { to: "stop", urgent: true, reason: "BTN-FAILOVER-PARTIAL", detail: want.reason }
+    : want;
+}
+
+/**
+ * A part of the group that an earlier agent left and that may not be completed: after a deadtime the
+ * peer may have taken the group, and nobody here would notice.
+ */
+function isPartTooLong(turn: Turn, name: string): boolean {
+  const { partial, partialUntil } = turn.run(name);
+  return partial && partialUntil !== null && turn.now >= partialUntil;
 }
 
 /** The owner starts while the peer lives: only beside a peer that runs nothing of it. */

@@ -228,6 +228,7 @@ export function probed(turn: Turn, event: Extract<FailoverEvent, { kind: "probed
   if (run === undefined || run.here !== "unknown" || run.operation !== null) return;
   run.probed = event.found === "unknown" ? "unclear" : "done";
   run.partial = event.found === "partial";
+  run.partialUntil = run.partial ? after(turn.now, turn.options.timing.deadtimeMs) : null;
   run.retryAt = event.found === "unknown" ? after(turn.now, PROBE_AGAIN_MS) : null;
   if (event.found === "unknown") {
     turn.note("BTN-FAILOVER-PROBE-UNCLEAR", event.detail, event.group);
@@ -302,6 +303,7 @@ export function allReleased(turn: Turn, names?: readonly string[]): boolean {
 export function groupDeadlines(run: GroupRun): readonly (Instant | null)[] {
   return [
     run.retryAt,
+    run.partialUntil,
     run.failbackAt,
     run.runningSince !== null && run.tries > 0 ? after(run.runningSince, HEALTHY_MS) : null,
   ];

@@ -8,6 +8,13 @@ export const failoverReasons = {
     meaning: "The agent just started and looks at every resource before it decides anything.",
     action: "Wait a few seconds.",
   },
+  "BTN-FAILOVER-PARTIAL": {
+    title: "A part of the group ran here and could not be completed in time: it is stopped",
+    meaning:
+      "An agent ended in the middle of a start or stop. The detail says why the group may not be started here now; " +
+      "after a deadtime the other host may have taken it.",
+    action: "Nothing for the group; find out why the agent ended.",
+  },
   "BTN-FAILOVER-PROBE-UNCLEAR": {
     title: "A probe could not find out whether the group runs here",
     meaning:

@@ -87,6 +87,8 @@ export interface GroupRun {
   probed: "no" | "asked" | "done" | "unclear";
   /** Part of it runs: neither running nor stopped. */
   partial: boolean;
+  /** Until then a part that was found may be completed; after it, it is stopped. */
+  partialUntil: Instant | null;
   operation: {
     readonly id: number;
     readonly kind: "acquire" | "release";
@@ -311,6 +313,7 @@ function newGroupRun(): GroupRun {
     here: "unknown",
     probed: "no",
     partial: false,
+    partialUntil: null,
     operation: null,
     tries: 0,
     failing: false,

@@ -63,6 +63,7 @@ export function allCheckers(): readonly Checker[] {
     oneHolder(),
     claimObeyed(),
     operationsInOrder(),
+    noStaleStart(),
     recordBeforeDeed(),
     recordBeforeWord(),
     generationBeforeWord(),
@@ -155,6 +156,33 @@ function operationsInOrder(): Checker {
       newest.set(key, Math.max(known, operation));
       if (operation >= known) return undefined;
       return `${host.name} begins to ${kind} ${group} by operation ${operation}, after ${known}`;
+    },
+  };
+}
+
+/** R13: a start that was decided on before this host was not run for a deadtime is not begun after it. */
+function noStaleStart(): Checker {
+  const decidedAt = new Map<string, number>();
+  const sleptAt = new Map<string, number>();
+  const keyOf = ({ name, agent }: SimHost, { group, operation }: Operation): string =>
+    `${name} ${agent.generation} ${group} ${operation}`;
+  return {
+    name: "R13 no stale start",
+    after({ nowMs, hosts, timing }) {
+      for (const { name, agent } of hosts) {
+        if (agent.pausedForMs > timing.deadtimeMs) sleptAt.set(name, nowMs);
+      }
+      return undefined;
+    },
+    decided({ nowMs }, host, operation) {
+      if (operation.kind === "acquire") decidedAt.set(keyOf(host, operation), nowMs);
+      return undefined;
+    },
+    began({ nowMs }, host, operation) {
+      if (operation.kind !== "acquire") return undefined;
+      const decided = decidedAt.get(keyOf(host, operation)) ?? nowMs;
+      if ((sleptAt.get(host.name) ?? 0) <= decided) return undefined;
+      return `${host.name} starts ${operation.group} as decided ${(nowMs - decided).toFixed(0)} ms ago, and was not run since`;
     },
   };
 }

@@ -7,8 +7,8 @@ export const mutants: readonly Mutant[] = [
     breaks: "P4 durable before used",
     profile: "swarm",
     file: "src/agent/host-loop.ts",
-    find: 'this.#world.persist(effect.record, () => this.#push({ for: "durable" }));',
-    replace: 'this.#world.persist(effect.record, () => undefined); this.#push({ for: "durable" });',
+    find: "this.#world.persist(effect.record, () => this.#durable());",
+    replace: "this.#world.persist(effect.record, () => undefined); this.#durable();",
   },
   {
     name: "later steps pass a record that is being written",
