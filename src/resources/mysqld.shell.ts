@@ -58,6 +58,8 @@ class Mysqld implements MysqldAgent {
   readonly #client: MysqldClient;
   /** We opened it; undefined: not known, as after a restart of the agent. */
   #open: boolean | undefined;
+  /** When it was last looked at there was a process, but no answer. */
+  #hung = false;
   /** Said once, until it changes. */
   readonly #said = new Set<ResourcesReason>();
 
@@ -152,7 +154,8 @@ class Mysqld implements MysqldAgent {
     const servers = await findServers(this.spec);
     if (servers.length === 0) return { ok: true, detail: "not running" };
     const urgent = context.urgent === true;
-    if (!urgent && this.#open !== false) await this.#close(CLOSE_TIMEOUT_MS);
+    // One that does not answer can not be asked to close either.
+    if (!urgent && !this.#hung && this.#open !== false) await this.#close(CLOSE_TIMEOUT_MS);
     this.#client.disconnect();
     // Whoever started it: a server left on the data would make the release a lie.
     for (const server of servers) {
@@ -160,6 +163,7 @@ class Mysqld implements MysqldAgent {
       if (!result.ok) return result;
     }
     this.#open = false;
+    this.#hung = false;
     return { ok: true };
   }
 
@@ -175,6 +179,7 @@ class Mysqld implements MysqldAgent {
     } catch (error) {
       return await this.#judge(error);
     }
+    this.#hung = false;
     this.#said.delete("BTN-MYSQLD-SATURATED");
     if (this.#open === true && Number(rows[0]?.["readOnly"]) !== 0) {
       this.#sayOnce("BTN-MYSQLD-READ-ONLY", `@@read_only is ${String(rows[0]?.["readOnly"])}`);
@@ -198,6 +203,7 @@ class Mysqld implements MysqldAgent {
 
   /** What a server that gave no result is: stopped, if there is no process. */
   async #judge(error: unknown): Promise<ProbeResult> {
+    this.#hung = false;
     const servers = await findServers(this.spec);
     if (servers.length === 0) return { state: "stopped" };
     if (!servers.some((server) => server.ours)) {
@@ -209,6 +215,7 @@ class Mysqld implements MysqldAgent {
       return { state: "running" };
     }
     const { reason, detail } = this.#explain(error);
+    this.#hung = reason === "BTN-MYSQLD-HUNG";
     return { state: "failed", reason, detail };
   }
 
@@ -279,7 +286,7 @@ class Mysqld implements MysqldAgent {
   ): Promise<ActionResult> {
     const { clock } = this.#environment;
     const termAt = clock.now();
-    const killAfterMs = killAfter(this.spec, urgent, context.timeoutMs);
+    const killAfterMs = killAfter(this.spec, { urgent, hung: this.#hung }, context.timeoutMs);
     let killed = false;
     signalServer(server, "SIGTERM");
     while (isAlive(server)) {

@@ -152,18 +152,21 @@ export function readError(code: string | undefined): ServerAnswer {
 
 /** An urgent stop gives the server this long to end by itself: InnoDB repairs what SIGKILL leaves. */
 const URGENT_KILL_AFTER_MS = 250;
+/** One that does not answer its monitor will hardly obey SIGTERM: clients wait for nothing meanwhile. */
+const HUNG_KILL_AFTER_MS = 2_000;
 /** What is left for a killed server to disappear before the stop's own limit. */
 const KILL_MARGIN = 0.8;
 
-/** How long after SIGTERM SIGKILL follows. */
+/** How long after SIGTERM SIGKILL follows; `hung`: the last monitor had no answer. */
 export function killAfter(
   spec: MysqldSpec,
-  urgent: boolean,
+  { urgent, hung }: { readonly urgent: boolean; readonly hung: boolean },
   timeoutMs: number | undefined,
 ): number {
   const patientMs = Math.min(
     spec.killAfterMs,
     (timeoutMs ?? spec.policy.stopTimeoutMs) * KILL_MARGIN,
   );
-  return urgent ? Math.min(URGENT_KILL_AFTER_MS, patientMs) : patientMs;
+  if (urgent) return Math.min(URGENT_KILL_AFTER_MS, patientMs);
+  return hung ? Math.min(HUNG_KILL_AFTER_MS, patientMs) : patientMs;
 }
