@@ -105,6 +105,36 @@ test("a dead holder is told from its last good beat to the group that runs here"
   equal(incident?.id, "20261123T090000.700");
 });
 
+test("a resource that is restarted here is an incident, with what follows from it", () => {
+  const restart: Line = [
+    1000,
+    "resources/note",
+    { group: "mysql", kind: "note", reason: "BTN-RESOURCE-RESTART" },
+    { resource: "mysqld", detail: "Restart 1 of 1: it is stopped" },
+  ];
+  const other: Line = [
+    1001,
+    "resources/note",
+    { group: "mysql", kind: "note", reason: "BTN-SCRIPT-OUTPUT" },
+    { resource: "mysqld", detail: "hello" },
+  ];
+  const up = started(1200, "mysqld", "mysqld", 190);
+  const failed: Line = [
+    5000,
+    "failover/resourceFailed",
+    { group: "mysql", reason: "BTN-RESOURCE-NOT-RUNNING" },
+    { resource: "mysqld", detail: "It is stopped" },
+  ];
+  const [one, ...none] = incidentsOf(journal([restart, other, up]));
+  deepEqual([one?.cause, one?.subject, one?.outcome], ["resource", "mysql/mysqld", "recovered"]);
+  deepEqual(
+    one?.phases.map(({ atMs, text }) => `${atMs} ${text}`),
+    ["0 mysqld: Restart 1 of 1: it is stopped", "200 mysqld started"],
+  );
+  equal(none.length, 0);
+  equal(incidentsOf(journal([restart, up, failed])).length, 1);
+});
+
 test("a host that is late and comes back is an incident that recovered", () => {
   const back: Line = [900, "membership/verdict", { peer: "dbm157" }, { verdict: "alive" }];
   deepEqual(incidentsOf(journal([late, back])).map(head), [["late", "dbm157", "recovered", 800]]);

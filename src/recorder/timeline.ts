@@ -216,6 +216,10 @@ class OpenIncident {
   isOverBefore(entry: JournalEntry, step: Step): boolean {
     if (this.idle && entry.monotonicMs - this.#lastMs > extendMs) return true;
     if (step.cause === "command") return this.idle;
+    // A resource that fails again soon, or is first restarted and then given up: one story.
+    if (step.cause === "resource" && this.#cause === "resource" && step.subject === this.#subject) {
+      return false;
+    }
     if (!this.settled || step.cause === undefined) return false;
     return step.cause !== "move" || this.movedGroups.has(entry.group ?? "");
   }
@@ -305,6 +309,7 @@ const steps: Readonly<Record<string, StepReader>> = {
   "failover/acquire": (entry) => operationStep(entry, "acquire"),
   "failover/release": (entry) => operationStep(entry, "release"),
   "failover/operationDone": (entry, open) => operationDoneStep(entry, open),
+  "resources/note": (entry) => restartStep(entry),
   "resources/resourceStarted": (entry) => resourceStep(entry, "started"),
   "resources/resourceStopped": (entry) => resourceStep(entry, "stopped"),
   "resources/resourceOpened": (entry) => resourceStep(entry, "opened"),
@@ -418,6 +423,21 @@ function operationDoneStep(entry: JournalEntry, open: OpenIncident | undefined):
       // A group that failed and was then stopped did not move: it failed.
       if (!released) incident.outcome = "moved-here";
       else if (incident.outcome !== "failed") incident.outcome = "moved-away";
+    },
+  };
+}
+
+/** A local restart is an incident of its own: clients noticed it, and nobody else decided it. */
+function restartStep({ reason, data, group }: JournalEntry): Step | undefined {
+  if (reason !== "BTN-RESOURCE-RESTART") return undefined;
+  const resource = textIn(data, "resource") ?? "a resource";
+  return {
+    kind: "resourceFailed",
+    text: `${resource}: ${textIn(data, "detail") ?? "restarted here"}`,
+    cause: "resource",
+    subject: group === null ? resource : `${group}/${resource}`,
+    effect: (open) => {
+      if (open.outcome === "not-moved") open.outcome = "recovered";
     },
   };
 }
