@@ -107,7 +107,8 @@ export class HostLoop {
   /** The level state of the beat process: on connecting, and after each change of it. */
   beatState(state: BeatState): void {
     this.#push({ for: "membership", event: { kind: "beatState", state } });
-    this.#tellBeats(true);
+    // A process that waits for its generation to be durable is there, but nobody hears of us yet.
+    this.#tellBeats(state.sequence > 0);
   }
 
   /** The beat process can not be reached. */
