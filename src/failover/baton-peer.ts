@@ -4,7 +4,8 @@
  *
  * For each group, by owner and situation (`ownership.ts`); the first row that fits holds:
  *
- *   holdBack or yielding                    stop, urgently
+ *   holdBack or yielding                    stop, urgently; unless not heard, claimed and in reach, or
+ *                                           a deaf peer let go: epoch + 1, owner self; run
  *   owner is the peer  running here         stop, urgently (deposed), unless the gate is open
  *                      peer gone, gate open epoch + 1, owner self; run
  *                      else                 leave
@@ -32,7 +33,9 @@ import {
   digestsAgree,
   gate,
   groupOf,
+  holdsUnheard,
   isGone,
+  mayReplaceDeaf,
   nextEpoch,
   pingsUp,
   settleEqualEpochs,
@@ -191,7 +194,9 @@ export function judgeBaton(turn: Turn, name: string): Want {
   const run = turn.run(name);
   if (isGone(turn)) run.transfer = null;
   if (!isGone(turn) && !run.forced) run.claimed = false;
-  if (state.holdBack !== null) {
+  const unheard = state.holdBack?.reason === "BTN-FAILOVER-NOT-HEARD";
+  if (state.holdBack !== null && !(unheard && holdsUnheard(turn, name))) {
+    if (unheard && mayReplaceDeaf(turn, name)) return replaceDeaf(turn, name);
     return { to: "stop", urgent: true, reason: state.holdBack.reason };
   }
   if (run.lost) return { to: "stop", urgent: true, reason: "BTN-FAILOVER-MONITOR-FAILED" };
@@ -201,6 +206,18 @@ export function judgeBaton(turn: Turn, name: string): Want {
   advanceTransfer(turn, name);
   if (turn.own(name).owner !== options.self) return judgeForeign(turn, name);
   return judgeOwn(turn, name);
+}
+
+function replaceDeaf(turn: Turn, name: string): Want {
+  const { self } = turn.options;
+  const run = turn.run(name);
+  if (turn.own(name).owner !== self) {
+    run.tries = 0;
+    nextEpoch(turn, name, self, false);
+    run.failbackDue = groupOf(turn, name).prefers === turn.peer.host;
+  }
+  const detail = `${self} takes over from ${turn.peer.host}`;
+  return startNow(turn, name, "BTN-FAILOVER-TAKEOVER-DEAF", detail);
 }
 
 function judgeForeign(turn: Turn, name: string): Want {
@@ -231,7 +248,8 @@ function judgeOwn(turn: Turn, name: string): Want {
   if (run.transfer !== null) return { to: "stop", reason: run.transfer.why };
   if (run.failing) return { to: "stop", reason: "BTN-FAILOVER-MONITOR-FAILED" };
   if (run.here === "running" || run.here === "starting") {
-    return { to: "run", reason: "BTN-FAILOVER-HOLDING" };
+    const unheard = turn.state.holdBack !== null;
+    return { to: "run", reason: unheard ? "BTN-FAILOVER-UNHEARD-HOLDS" : "BTN-FAILOVER-HOLDING" };
   }
   if (run.here === "stopping") return { to: "leave", reason: run.reason, detail: run.detail };
   const want = isGone(turn) || run.forced ? startAlone(turn, name) : startBeside(turn, name);

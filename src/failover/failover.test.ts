@@ -296,6 +296,62 @@ test("one-way cut the other way: a deaf holder that is heard keeps its group, an
   deepEqual(pair.doubles, []);
 });
 
+/** Two hosts, a ping node that both hear, and a shared disk whose claim host a holds. */
+const withClaim = (): Pair => {
+  const groups = [{ ...group("g", "a"), hasProof: "claim" as const }];
+  const pair = new Pair({ groups, options: { pings: ["p"] }, workMaxMs: 50 });
+  pair.boot("a").boot("b");
+  return claimed(pair, null).ping("a", "p", true).ping("b", "p", true).run(3_000);
+};
+
+const claimed = (pair: Pair, holder: string | null): Pair => {
+  const proof = { kind: "claim", holder, epoch: 1, still: false } as const;
+  return pair
+    .feed("a", { kind: "proof", group: "g", proof })
+    .feed("b", { kind: "proof", group: "g", proof });
+};
+
+test("one-way cut with a claim: a holder in reach of clients goes on, as nobody can take over", () => {
+  const pair = claimed(withClaim(), "a");
+  pair.cut.add("a>b");
+  pair.run(6_000);
+  equal(where(pair), "g on a");
+  equal(pair.view("a")?.reason, "BTN-FAILOVER-UNHEARD-HOLDS");
+  equal(pair.view("b")?.reason, "BTN-FAILOVER-CLAIM-ALIVE");
+  ok(!said(pair, "a release"));
+  // Out of reach of clients as well it lets go, and the other host follows once the claim is released.
+  pair.ping("a", "p", false).run(500);
+  equal(where(pair), "g on none");
+  claimed(pair, null).run(1_000);
+  equal(where(pair), "g on b");
+  deepEqual(pair.doubles, []);
+  claimed(pair, "b").cut.clear();
+  pair.ping("a", "p", true).run(4_000);
+  equal(where(pair), "g on b");
+});
+
+test("one-way cut with a claim: a deaf holder lets go, and the host that hears it takes over", () => {
+  const pair = claimed(withClaim(), "a");
+  pair.cut.add("b>a");
+  pair.run(1_000).ping("a", "p", false).run(1_000);
+  equal(where(pair), "g on none");
+  ok(said(pair, "a release g urgent BTN-FAILOVER-CUT-OFF"));
+  pair.run(3_000);
+  equal(where(pair), "g on none"); // not while the claim is there
+  claimed(pair, null).run(500);
+  equal(where(pair), "g on b");
+  deepEqual(pair.doubles, []);
+  claimed(pair, "b").run(3_000);
+  equal(where(pair), "g on b");
+  // Its ping node is back before its ears for the other host are: the claim keeps it out.
+  pair.ping("a", "p", true).run(4_000);
+  equal(where(pair), "g on b");
+  pair.cut.clear();
+  pair.run(4_000);
+  equal(where(pair), "g on b");
+  deepEqual(pair.doubles, []);
+});
+
 test("a holder without peer and ping nodes stops by deadtime - 2 keepalive; the other side takes over", () => {
   const pair = settled({ options: { pings: ["p"] }, workMaxMs: 50 });
   pair.ping("a", "p", true).ping("b", "p", true).run(100);

@@ -184,6 +184,37 @@ function claimGate(turn: Turn, name: string, forced: boolean): Gate | undefined 
   return shut("BTN-FAILOVER-CLAIM-ALIVE", `${proof.holder} renews its claim`);
 }
 
+/**
+ * One-way cut, and the peer does not hear us. With a claim the peer is kept out for as long as we renew it,
+ * whatever it believes; and if a ping node answers here, clients reach us. Then nothing need stop.
+ */
+export function holdsUnheard(turn: Turn, name: string): boolean {
+  const { proof, here } = turn.run(name);
+  const ours = proof?.kind === "claim" && proof.holder === turn.options.self;
+  const holding = here === "running" || here === "starting";
+  return holding && ours && pingsUp(turn) > 0;
+}
+
+/**
+ * One-way cut, and the peer hears nobody: it says that no ping node answers there and that the group is
+ * stopped, and its claim is released. It can not hear a question, so nothing better than this will come, until
+ * its beats end with the hardware addresses it remembers. Should it hear an answer of ours just now and start
+ * on it, the claim lets one of us through; later ours keeps it out.
+ */
+export function mayReplaceDeaf(turn: Turn, name: string): boolean {
+  const { peer, options, state } = turn;
+  const { proof } = turn.run(name);
+  const told = toldBy(turn, name);
+  const { epoch } = turn.own(name);
+  if (proof?.kind !== "claim" || proof.holder !== null) return false;
+  if (!isAlive(turn) || peer.unheardSince === null || state.stopping !== null) return false;
+  if (turn.now < after(peer.unheardSince, options.timing.deadtimeMs)) return false;
+  if (peer.incompatible || peer.holdings?.pings !== 0 || digestsAgree(turn) !== true) return false;
+  if (options.splitBrainPolicy === "safe" || pingsUp(turn) === 0) return false;
+  if (told?.state !== "stopped" || told.epoch > epoch) return false;
+  return permission(turn, name, epoch + 1).answer === "granted";
+}
+
 /** The options of a group. @throws {RangeError} if there is no such group: a bug */
 export function groupOf(turn: Turn, name: string): Turn["options"]["groups"][number] {
   const group = turn.options.groups.find((one) => one.name === name);

@@ -235,11 +235,26 @@ export const failoverReasons = {
       "a ping node has answered for deadtime again, the host takes part again.",
     action: "Repair the network of this host.",
   },
+  "BTN-FAILOVER-UNHEARD-HOLDS": {
+    title: "This host goes on holding the group, although the other one does not hear it",
+    meaning:
+      "A cable or rule breaks one direction. The claim on the shared disk keeps the other host out while " +
+      "it is renewed, and a ping node answers here, so clients reach this host.",
+    action: "Repair the path from this host to the other one: until then nothing can take over.",
+  },
+  "BTN-FAILOVER-TAKEOVER-DEAF": {
+    title: "The group is taken over: the other host hears nobody and has let go",
+    meaning:
+      "It still is heard, says that neither this host nor a ping node answers there, and released its " +
+      "claim on the shared disk.",
+    action: "Repair the path to the other host (cable, switch port, firewall).",
+  },
   "BTN-FAILOVER-NOT-HEARD": {
-    title: "Nothing runs or starts here: the other host says that it hears no beat of this one",
+    title:
+      "The other host hears no beat of this one: nothing starts here, and what no claim guards stops",
     meaning:
       "A cable or rule breaks one direction. The other host will take this one for dead, so this one " +
-      "stops before that.",
+      "stops before that. A group whose claim keeps the other host out goes on if a ping node answers.",
     action: "Repair the path from this host to the other one (cable, switch port, firewall).",
   },
   "BTN-FAILOVER-NO-BEATS": {
