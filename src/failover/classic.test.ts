@@ -499,6 +499,14 @@ test("8.5 legacy: a peer that takes its group without asking gets it, so that no
   equal(story.view("g")?.here, "running");
 });
 
+test("8.5 legacy: a stall before the peer was known stops nothing for ever", () => {
+  const story = new Story(legacy);
+  story.feed({ kind: "stalled", gapMs: 4_900 });
+  story.seen("classic").up().run(100);
+  story.hear("ip-request-resp dest=a ipaddr=10.0.0.1 weown=yes ok=OK").run(5_000);
+  equal(story.view("g")?.here, "running");
+});
+
 test("8.5 legacy: standby and takeover are refused", () => {
   const story = new Story(legacy);
   story.seen("classic").up().run(20_000).take();

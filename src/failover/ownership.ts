@@ -27,7 +27,7 @@ export function situation(turn: Turn): Situation {
     case "alive":
     case "late":
       if (peer.kind === "unknown") return "unsure";
-      if (peer.kind === "classic") return turn.state.classic.other === null ? "mute" : "talking";
+      if (peer.kind === "classic") return isClassicMute(turn) ? "mute" : "talking";
       return peer.fresh && peer.holdings !== null ? "talking" : "mute";
     case "left":
       return "left";
@@ -40,6 +40,10 @@ export function situation(turn: Turn): Situation {
       return peer.verdict satisfies never;
   }
 }
+
+/** Legacy mode knows no word on what is held (heartbeat.md 8.5): its statuses are all that it says. */
+const isClassicMute = (turn: Turn): boolean =>
+  turn.options.autoFailback !== "legacy" && turn.state.classic.other === null;
 
 /** True if nothing can be expected of the peer: it left or is taken to be dead. */
 export function isGone(turn: Turn): boolean {
