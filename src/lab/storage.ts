@@ -168,6 +168,8 @@ export async function makeSharedDisk(
     "--skip-test-db",
     "--auth-root-authentication-method=socket",
     `--extra-file=${sql}`,
+    // Its temporary tables are named by process id, which repeats in another PID namespace.
+    `--tmpdir=${build}`,
   ];
   await run("mariadb-install-db", install, { names, signal, timeoutMs: 60_000 });
   const owner = `${accounts.mysql.uid}:${accounts.mysql.gid}`;

@@ -331,6 +331,9 @@ describe("beat processes", { skip: needsRoot }, () => {
     await until("both ways", () => statusesOn(other, "eth0") > 0);
     const { pid } = clients[0];
     clients[0].close();
+    // Two beats later the process has seen that its agent is gone.
+    const beats = statusesOn(other, "eth0");
+    await until("it goes on alone", () => statusesOn(other, "eth0") >= beats + 2);
     await clients[1].request({ kind: "send", fields: { t: "ask_resources", info: "me" } });
     await sleep(300);
     const again = await one.start();

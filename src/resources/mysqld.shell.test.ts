@@ -54,6 +54,8 @@ async function install(dataDirectory: string): Promise<void> {
       "--skip-test-db",
       "--user=root",
       "--innodb-log-file-size=8M",
+      // Its temporary tables are named by process id, which repeats in another PID namespace.
+      `--tmpdir=${directory}`,
     ],
     { timeoutMs: 60_000 },
   );
