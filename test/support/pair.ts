@@ -10,6 +10,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -68,12 +69,17 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => process.exit(1));
 }
 
-/** Removes what a test left that was killed with SIGKILL: namespaces of processes that are no more. */
+/** Removes what a test left that was killed with SIGKILL: namespaces and files of processes that are no more. */
 function sweepKilled(): void {
   for (const line of tryRun("ip", "netns", "list").output.split("\n")) {
     const [, name, pid] = /^(btn-(\d+)-\d+-(?:dbm157|dbm158|switch))\b/.exec(line) ?? [];
     if (name === undefined || existsSync(`/proc/${pid}`)) continue;
     removeNamespace(name);
+  }
+  for (const name of readdirSync(tmpdir())) {
+    const [, pid] = /^btn-pair-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
 
@@ -143,7 +149,7 @@ export class Pair {
     open.add(this);
     this.#options = options;
     this.#prefix = `btn-${process.pid}-${++pairs}`;
-    this.directory = mkdtempSync(join(tmpdir(), "btn-pair-"));
+    this.directory = mkdtempSync(join(tmpdir(), `btn-pair-${process.pid}-`));
     chmodSync(this.directory, 0o755);
     this.#buildNetwork();
     for (const host of hostNames) this.#writeFiles(host);
