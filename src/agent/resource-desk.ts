@@ -195,6 +195,7 @@ export class ResourceDesk {
     if (notice.reason !== "BTN-CLAIM-LOST") return;
     // The other host has the disk: every write from here on is one too many.
     const { group, resource, reason, detail } = notice;
+    this.#desk(group)?.runner.abandon();
     const lost = { group, resource, reason, detail, urgent: true };
     this.#parts.feed({ kind: "resourceFailed", ...lost });
   }

@@ -4,13 +4,8 @@
  */
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { errno, libc, SystemCallError } from "../system/ffi.ts";
+import { shutDownFileSystemOf } from "../system/file-system-shutdown.ts";
 import { namespaceOf, processFile } from "./processes.ts";
-
-/** EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32). */
-const SHUTDOWN_IOCTL = 0x8004_587dn;
-/** Nothing that is still in memory reaches the disk, the log included. */
-const NO_LOG_FLUSH = 2;
 
 /** A mount as one line of /proc/PID/mountinfo tells it. */
 export interface MountRow {
@@ -78,10 +73,7 @@ function shutDown(place: string, device: string): boolean {
   try {
     // Never a file system of the machine: the descriptor itself must lie on the host's device.
     if (numbersOf(fstatSync(descriptor).dev) !== device) return false;
-    const flags = new Uint32Array([NO_LOG_FLUSH]);
-    if (libc.ioctl(descriptor, SHUTDOWN_IOCTL, flags) === -1) {
-      throw new SystemCallError("shut down the file system", errno(), place);
-    }
+    shutDownFileSystemOf(descriptor, place);
   } finally {
     closeSync(descriptor);
   }

@@ -35,6 +35,11 @@ export interface ActionContext {
   readonly timeoutMs?: number;
   /** The peer may be taking over: no courtesy, kill early (R19). */
   readonly urgent?: boolean;
+  /**
+   * Another host has the data: nothing of it may be written from here any more. A server is killed at once, a
+   * file system is shut down with what it has not written.
+   */
+  readonly abandon?: boolean;
 }
 
 /** One resource on this host. Starting what runs and stopping what does not are successes (R19, R20). */

@@ -69,6 +69,29 @@ inOwnNamespaces(import.meta.url, () => {
     equal(code(await agent.probe(context())), "stopped");
   });
 
+  test("what another host has taken is unmounted without writing what was in memory", async () => {
+    using loop = loopDevice(image("abandoned.img"));
+    const agent = createFilesystemAgent(spec(loop.path), environment);
+    equal(code(await agent.start(context())), "ok");
+    writeFileSync("/tmp/new/database dir/kept", "1", { flush: true });
+    sh("sync -f '/tmp/new/database dir'");
+    writeFileSync("/tmp/new/database dir/lost", "1");
+    notices.length = 0;
+    equal(code(await agent.stop({ ...context(), abandon: true })), "ok");
+    deepEqual(
+      notices.map(({ reason }) => reason),
+      ["BTN-FILESYSTEM-DISCARDED"],
+    );
+    equal(code(await agent.probe(context())), "stopped");
+    equal(code(await agent.stop({ ...context(), abandon: true })), "ok");
+    equal(code(await agent.start(context())), "ok");
+    deepEqual(
+      ["kept", "lost"].map((name) => existsSync(`/tmp/new/database dir/${name}`)),
+      [true, false],
+    );
+    equal(code(await agent.stop(context())), "ok");
+  });
+
   test("nothing is mounted over another file system, from nowhere, or twice", async () => {
     using loop = loopDevice(image("b.img"));
     sh("mkdir -p /tmp/other && mount -t tmpfs strange /tmp/other");

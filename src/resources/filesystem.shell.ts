@@ -11,6 +11,7 @@ import {
   mountFileSystem,
   readMountTable,
   run,
+  shutDownFileSystem,
   unmount,
 } from "../system/index.ts";
 import type { ActionContext, ActionResult, ProbeResult, ResourceAgent } from "./agent.ts";
@@ -83,6 +84,7 @@ class MountedFilesystem implements ResourceAgent {
     const signalled = new Set<string>();
     let lastError = "";
     try {
+      if (context.abandon === true) await this.#discard();
       for (;;) {
         const left = await this.#unmountOnce(context, deadline);
         if (left === undefined) return { ok: true };
@@ -195,6 +197,26 @@ class MountedFilesystem implements ResourceAgent {
         return `${this.spec.directory} is still mounted`;
       default:
         return after.detail;
+    }
+  }
+
+  /**
+   * What is still in memory must not reach a disk that another host has mounted: unmounting would write it.
+   * Not every type can do this; then it is unmounted as ever.
+   */
+  async #discard(): Promise<void> {
+    const { group } = this.#environment;
+    const { name: resource, directory } = this.spec;
+    const [table, path, device] = await this.#whereabouts();
+    const mount = mountAt(table, path);
+    if (mount === undefined || !isOf(mount, device)) return;
+    try {
+      shutDownFileSystem(directory);
+      const reason = "BTN-FILESYSTEM-DISCARDED";
+      this.#environment.notify({ group, resource, reason, detail: directory });
+    } catch (error) {
+      const reason = "BTN-FILESYSTEM-NOT-DISCARDED";
+      this.#environment.notify({ group, resource, reason, detail: describe(error) });
     }
   }
 

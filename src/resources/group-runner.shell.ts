@@ -62,6 +62,11 @@ export class GroupRunnerShell {
     this.feed({ kind: "release", operation, urgent });
   }
 
+  /** Another host has taken the data: stops from now on write nothing. */
+  abandon(): void {
+    this.feed({ kind: "abandon" });
+  }
+
   /** Finds out what runs here; answered by a `probed`. */
   probeAll(): void {
     this.feed({ kind: "probeAll" });
@@ -164,6 +169,7 @@ export class GroupRunnerShell {
       epoch: effect.epoch,
       timeoutMs: effect.timeoutMs,
       urgent: effect.urgent,
+      abandon: effect.abandon === true,
       progress: (line) => this.#options.onProgress?.(agent.spec.name, line),
     };
     ask(agent, effect.action, context).then(

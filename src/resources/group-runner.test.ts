@@ -109,6 +109,27 @@ test("a release that becomes urgent breaks off the patient stop and stays urgent
   deepEqual(world.said(), ["stop db urgently", "stop disk urgently", "done 4 done"]);
 });
 
+test("what another host has taken is stopped without writing, also by a stop that is under way", () => {
+  const world = held();
+  world.feed({ kind: "release", operation: 2, urgent: false });
+  world.answer("deactivate db");
+  world.feed({ kind: "abandon" });
+  deepEqual(world.said(), ["deactivate db", "stop db", "cancel stop db"]);
+  world.answer("stop db", { ok: false, reason: "X", detail: "broken off", retryable: true });
+  world.answerAll();
+  deepEqual(world.said(), [
+    "stop db abandoning",
+    "stop disk abandoning",
+    "stop vip abandoning",
+    "done 2 done",
+  ]);
+  world.feed({ kind: "acquire", operation: 3, epoch: 9 });
+  world.answerAll();
+  world.said();
+  world.feed({ kind: "release", operation: 4, urgent: true });
+  deepEqual(world.said(), ["stop db urgently", "stop vip urgently"]);
+});
+
 test("after a failed start everything is stopped again right to left, and what was not begun is left alone", () => {
   const world = new RunnerWorld();
   world.feed({ kind: "probeAll" });

@@ -55,6 +55,7 @@ export class GroupRunner {
       epoch: 0,
       nextCall: 1,
       probing: false,
+      abandoned: false,
       resources: options.group.resources.map(newProgress),
     };
   }
@@ -103,6 +104,7 @@ export class GroupRunner {
     switch (event.kind) {
       case "acquire":
         this.#state.epoch = event.epoch;
+        this.#state.abandoned = false;
         for (const resource of this.#state.resources) resource.restarts = 0;
         this.#replace({ phase: "acquire", operation: event.operation });
         break;
@@ -116,6 +118,11 @@ export class GroupRunner {
         break;
       case "adopt":
         this.#adopt(event.epoch);
+        break;
+      case "abandon":
+        this.#state.abandoned = true;
+        // A stop that is under way still writes: it is asked again, to write nothing.
+        this.#cancelCalls((action) => action === "stop" || action === "deactivate");
         break;
       case "probeAll":
         this.#probeAll();
@@ -137,6 +144,7 @@ export class GroupRunner {
       return;
     }
     this.#state.epoch = epoch;
+    this.#state.abandoned = false;
     this.#note("BTN-RESOURCE-ADOPTED", null, `Under epoch ${epoch}`);
     this.#enter({ phase: "adopt" });
   }
@@ -495,7 +503,8 @@ export class GroupRunner {
   }
 
   #advanceStop(plan: RunnerPlan & { readonly phase: "stop" }): void {
-    if (!plan.urgent && !this.#closeAll(plan.from)) return;
+    const hurry = plan.urgent || this.#state.abandoned;
+    if (!hurry && !this.#closeAll(plan.from)) return;
     const { resources } = this.#state;
     for (let index = resources.length - 1; index >= plan.from; index--) {
       const resource = this.#at(index);
@@ -542,7 +551,7 @@ export class GroupRunner {
     const resource = this.#at(index);
     resource.stopUntil ??= after(this.#now, this.#spec(index).policy.stopTimeoutMs);
     resource.retryAt = null;
-    this.#call(index, "stop", plan.urgent);
+    this.#call(index, "stop", plan.urgent || this.#state.abandoned);
   }
 
   #allStopped(plan: RunnerPlan & { readonly phase: "stop" }): void {
@@ -651,7 +660,9 @@ export class GroupRunner {
         detail: "",
       });
     }
-    this.#effect({ kind: "call", id, resource: index, action, timeoutMs, epoch, urgent });
+    const call = { kind: "call", id, resource: index, action, timeoutMs, epoch, urgent } as const;
+    const abandon = action === "stop" && this.#state.abandoned;
+    this.#effect(abandon ? { ...call, abandon } : call);
   }
 
   // --- small things ---------------------------------------------------------------------------------------

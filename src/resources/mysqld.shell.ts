@@ -286,7 +286,12 @@ class Mysqld implements MysqldAgent {
   ): Promise<ActionResult> {
     const { clock } = this.#environment;
     const termAt = clock.now();
-    const killAfterMs = killAfter(this.spec, { urgent, hung: this.#hung }, context.timeoutMs);
+    const abandon = context.abandon === true;
+    const killAfterMs = killAfter(
+      this.spec,
+      { urgent, hung: this.#hung, abandon },
+      context.timeoutMs,
+    );
     let killed = false;
     signalServer(server, "SIGTERM");
     while (isAlive(server)) {

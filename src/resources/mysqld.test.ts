@@ -119,10 +119,14 @@ test("errors say whether the server is absent, full, unwilling, silent or ill", 
 
 test("SIGKILL follows in time for the stop to end, and early if the peer may be taking over or it hangs", () => {
   const server = spec({ killAfterMs: 60_000 });
-  equal(killAfter(server, { urgent: false, hung: false }, 75_000), 60_000);
-  equal(killAfter(server, { urgent: false, hung: false }, 10_000), 8_000);
-  equal(killAfter(server, { urgent: true, hung: false }, 75_000), 250);
-  equal(killAfter(server, { urgent: true, hung: true }, 75_000), 250);
-  equal(killAfter(server, { urgent: false, hung: true }, 75_000), 2_000);
-  equal(killAfter(spec({ killAfterMs: 0 }), { urgent: false, hung: false }, 75_000), 0);
+  equal(killAfter(server, { urgent: false, hung: false, abandon: false }, 75_000), 60_000);
+  equal(killAfter(server, { urgent: false, hung: false, abandon: false }, 10_000), 8_000);
+  equal(killAfter(server, { urgent: true, hung: false, abandon: false }, 75_000), 250);
+  equal(killAfter(server, { urgent: true, hung: true, abandon: false }, 75_000), 250);
+  equal(killAfter(server, { urgent: false, hung: true, abandon: false }, 75_000), 2_000);
+  equal(killAfter(server, { urgent: true, hung: false, abandon: true }, 75_000), 0);
+  equal(
+    killAfter(spec({ killAfterMs: 0 }), { urgent: false, hung: false, abandon: false }, 75_000),
+    0,
+  );
 });

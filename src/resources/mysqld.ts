@@ -157,16 +157,20 @@ const HUNG_KILL_AFTER_MS = 2_000;
 /** What is left for a killed server to disappear before the stop's own limit. */
 const KILL_MARGIN = 0.8;
 
-/** How long after SIGTERM SIGKILL follows; `hung`: the last monitor had no answer. */
+/**
+ * How long after SIGTERM SIGKILL follows. `hung`: the last monitor had no answer; `abandon`: whatever the server
+ * still writes, it writes beneath another one.
+ */
 export function killAfter(
   spec: MysqldSpec,
-  { urgent, hung }: { readonly urgent: boolean; readonly hung: boolean },
+  how: { readonly urgent: boolean; readonly hung: boolean; readonly abandon: boolean },
   timeoutMs: number | undefined,
 ): number {
   const patientMs = Math.min(
     spec.killAfterMs,
     (timeoutMs ?? spec.policy.stopTimeoutMs) * KILL_MARGIN,
   );
-  if (urgent) return Math.min(URGENT_KILL_AFTER_MS, patientMs);
-  return hung ? Math.min(HUNG_KILL_AFTER_MS, patientMs) : patientMs;
+  if (how.abandon) return 0;
+  if (how.urgent) return Math.min(URGENT_KILL_AFTER_MS, patientMs);
+  return how.hung ? Math.min(HUNG_KILL_AFTER_MS, patientMs) : patientMs;
 }

@@ -317,6 +317,21 @@ export const resourcesReasons = {
     meaning: "It may still be written to, so it is never reported as released (R19).",
     action: "End the processes named in the detail, or reset the host.",
   },
+  "BTN-FILESYSTEM-DISCARDED": {
+    title: "A file system was shut down here with what it had not written yet",
+    meaning:
+      "Another host had taken the disk, as after this one was frozen: writing on would have damaged " +
+      "what that host has mounted. What was in memory here is lost; it was not acknowledged by that host.",
+    action: "Find out why this host stood still. Check the tables on the host that serves.",
+  },
+  "BTN-FILESYSTEM-NOT-DISCARDED": {
+    title: "A file system could not be shut down without writing",
+    meaning:
+      "Another host had taken the disk, and this type of file system can only be unmounted, which writes " +
+      "what was in memory.",
+    action:
+      "Check the file system and the tables on the host that serves. ext4 and xfs can do this.",
+  },
   "BTN-FILESYSTEM-KILLED": {
     title: "Processes that kept a file system busy were ended",
     meaning: "The release of the group waited for them longer than `forceUnmountAfter`.",

@@ -25,6 +25,8 @@ export type RunnerEvent =
   | { readonly kind: "callDone"; readonly call: number; readonly result: CallResult }
   /** After an agent restart: what the probe found running goes on under this epoch, without a stop. */
   | { readonly kind: "adopt"; readonly epoch: number }
+  /** Another host has taken the data: from now on stops write nothing. Until the next acquire or adopt. */
+  | { readonly kind: "abandon" }
   /** What runs here? Answered by `probed`. */
   | { readonly kind: "probeAll" }
   | { readonly kind: "tick" };
@@ -40,6 +42,8 @@ export type RunnerEffect =
       readonly timeoutMs: number;
       readonly epoch: number;
       readonly urgent: boolean;
+      /** Of stops: see `ActionContext`. */
+      readonly abandon?: true;
     }
   /** Break it off; it is still answered by `callDone`. */
   | { readonly kind: "cancelCall"; readonly id: number }
@@ -176,6 +180,8 @@ export interface GroupRunnerSnapshot {
   nextCall: number;
   /** `probeAll` is not answered yet. */
   probing: boolean;
+  /** Another host has taken the data. */
+  abandoned: boolean;
   resources: ResourceProgress[];
 }
 

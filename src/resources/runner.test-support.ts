@@ -194,7 +194,7 @@ export class RunnerWorld {
         const busy = [...this.calls.values()].some((call) => call.resource === effect.resource);
         if (busy) throw new Error(`Two calls at once for ${this.#name(effect.resource)}`);
         this.calls.set(effect.id, effect);
-        const urgent = effect.urgent ? " urgently" : "";
+        const urgent = effect.abandon === true ? " abandoning" : effect.urgent ? " urgently" : "";
         this.log.push(`${effect.action} ${this.#name(effect.resource)}${urgent}`);
         return;
       }

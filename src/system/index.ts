@@ -2,6 +2,7 @@
 export { delay, monotonicClock } from "./clock.ts";
 export { DIRECT_ALIGNMENT_BYTES, DirectFile } from "./direct-file.ts";
 export { SystemCallError } from "./ffi.ts";
+export { shutDownFileSystem } from "./file-system-shutdown.ts";
 export { type Mount, type MountTable, mountAt, parseMountInfo } from "./mountinfo.ts";
 export {
   findHolders,
