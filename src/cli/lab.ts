@@ -93,7 +93,8 @@ async function up(options: UpArguments, command: Command): Promise<void> {
   }
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => interrupted.abort(new Error(`${signal} arrived`)));
+    // A second one must not end this process while it takes down what it built.
+    process.on(signal, () => interrupted.abort(new Error(`${signal} arrived`)));
   }
   const lab = open(command);
   const built = await lab.up({

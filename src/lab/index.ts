@@ -3,6 +3,7 @@ export { type DrillReport, drill } from "./drill.ts";
 export { LabError, type LabExit } from "./errors.ts";
 export { type ClientResult, Lab, type LabOptions, type UpOptions } from "./lab.ts";
 export { Load, type LoadOptions, type LoadReport } from "./load.ts";
+export { labNames } from "./names.ts";
 export { labPackages } from "./packages.ts";
 export { labReasons } from "./reasons.ts";
 export type { LabProfile, LabState } from "./state.ts";

@@ -2,7 +2,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { delay } from "../../src/system/clock.ts";
-import { Stage, skip, Watch } from "./stage.ts";
+import { full, Stage, skip, Watch } from "./stage.ts";
 
 let stage: Stage;
 before(async () => {
@@ -11,7 +11,7 @@ before(async () => {
 after(async () => await stage?.[Symbol.asyncDispose]());
 
 /** How long cables stay cut: many times deadtime. */
-const cutMs = 8_000;
+const cutMs = full ? 15_000 : 4_000;
 
 interface Case {
   /** Whose cables. */
