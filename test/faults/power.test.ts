@@ -61,6 +61,26 @@ test("FM01: the holder loses power, comes back, and loses it again", { skip }, a
   );
 });
 
+test("FM01 with profile fast", { skip }, async (test) => {
+  await using fast = await Stage.open("fast", "fast");
+  const faults: { from: number; to: number }[] = [];
+  const report = await fast.underLoad(test, async (load) => {
+    for (let run = 0; run < (full ? 10 : 2); run++) {
+      const holder = await fast.calm();
+      await load.grow(20 + random.between(0, 50));
+      const from = Date.now();
+      await fast.lab.crash(holder);
+      await load.grow(10);
+      faults.push({ from, to: Date.now() });
+      if (run === 0) test.diagnostic(phasesOf(await fast.incident(fast.other(holder))));
+      await fast.lab.start(holder);
+    }
+    await fast.calm();
+  });
+  const pauses = faults.map(({ from, to }) => pauseMs(report, from, to));
+  test.diagnostic(`from power loss to the next acknowledged write: ${spread(pauses)} ms`);
+});
+
 test("FM02: the standby loses power and nothing happens", { skip }, async (test) => {
   const holder = await stage.calm();
   const [server, orders] = [stage.server(holder), stage.orders(holder)];

@@ -1,12 +1,12 @@
 /**
- * Baton's own processes end or stand still, and so do whole hosts: FM03, FM04, FM05, and the restart of an
- * agent. What must not change is compared before and after; what a frozen holder may do is printed.
+ * Baton's own processes end or stand still, or the standby does: FM03, FM04, and the restart of an agent.
+ * What must not change is compared before and after. Holders that stand still: `frozen.test.ts`.
  */
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal } from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { delay } from "../../src/system/clock.ts";
 import { waitFor } from "../support/wait.ts";
-import { pauseMs, phasesOf, Stage, skip, Watch } from "./stage.ts";
+import { Stage, skip, Watch } from "./stage.ts";
 
 let stage: Stage;
 before(async () => {
@@ -103,76 +103,5 @@ test("FM04: the agent alone stands still for less than agent_grace: nothing happ
     process.kill(pid, "SIGSTOP");
     await delay(1_500);
     process.kill(pid, "SIGCONT");
-  });
-});
-
-test("FM04: agent and beat stand still for 5 s: the other takes over, they step back", {
-  skip,
-}, async (test) => {
-  const holder = await stage.calm();
-  const survivor = stage.other(holder);
-  test.diagnostic(`status before: ${(await stage.status(holder))?.modes.map(({ code }) => code)}`);
-  using watch = new Watch(stage);
-  const report = await stage.underLoad(
-    test,
-    async () => {
-      const pids = verbs.both.map((verb) => stage.program(holder, verb));
-      for (const pid of pids) process.kill(pid, "SIGSTOP");
-      await delay(5_000);
-      for (const pid of pids) process.kill(pid, "SIGCONT");
-      equal(await stage.calm(), survivor);
-    },
-    // The server of a holder whose agent stands still goes on writing (reliability 4.2, mode none).
-    { mayLose: true },
-  );
-  deepEqual([stage.hasData(holder), stage.hasAddress(holder)], [false, false]);
-  equal(stage.server(holder), undefined);
-  test.diagnostic(
-    `two hosts had the address for ${watch.bothMs("address")} ms, the data for ${watch.bothMs("data")} ms; ` +
-      `longest pause ${report.figures.longestGapMs} ms`,
-  );
-});
-
-test("FM05: the holder frozen for 5 s: the other takes over, the thawed one steps back", {
-  skip,
-}, async (test) => {
-  const holder = await stage.calm();
-  const survivor = stage.other(holder);
-  test.diagnostic(`status before: ${(await stage.status(holder))?.modes.map(({ code }) => code)}`);
-  using watch = new Watch(stage);
-  let [from, to] = [0, 0];
-  const report = await stage.underLoad(
-    test,
-    async (load) => {
-      from = Date.now();
-      await stage.lab.pause(holder, 5);
-      await stage.serviceOn(survivor);
-      await load.grow(20);
-      to = Date.now();
-      test.diagnostic(phasesOf(await stage.incident(survivor)));
-      equal(await stage.calm(), survivor);
-    },
-    { mayLose: true },
-  );
-  deepEqual([stage.hasData(holder), stage.hasAddress(holder)], [false, false]);
-  equal(stage.server(holder), undefined);
-  ok(stage.hasData(survivor));
-  test.diagnostic(
-    `writes blocked for ${pauseMs(report, from, to)} ms; two hosts had the address for ` +
-      `${watch.bothMs("address")} ms, the data for ${watch.bothMs("data")} ms`,
-  );
-});
-
-test("after a freeze the data is sound: the tables check, and a power loss is survived", {
-  skip,
-}, async (test) => {
-  const check = await stage.lab.sql("CHECK TABLE baton_lab.append EXTENDED");
-  ok(/\tstatus\tOK/.test(check.stdout), check.stdout + check.stderr);
-  await stage.underLoad(test, async () => {
-    const holder = await stage.calm();
-    await stage.lab.crash(holder);
-    await stage.serviceOn(stage.other(holder));
-    await stage.lab.start(holder);
-    await stage.calm();
   });
 });

@@ -285,10 +285,11 @@ export class Watch implements Disposable {
 /** The pause in the acknowledgements around a fault that began at `wallMs` and was over by `untilWallMs`. */
 export function pauseMs(report: LoadReport, wallMs: number, untilWallMs: number): number {
   const { notes, startedWallMs } = report;
-  return longestPauseMs(notes, {
+  const pause = longestPauseMs(notes, {
     fromMs: wallMs - startedWallMs,
     toMs: untilWallMs - startedWallMs,
   });
+  return Math.round(pause);
 }
 
 /** An incident in one line: its phases with the milliseconds since its first. */
