@@ -54,8 +54,17 @@ function headingLines(report: StatusReport): readonly Line[] {
   ];
 }
 
-/** One clause on how the groups stand. */
-function verdictOf({ groups, moves }: StatusReport): string {
+/** One clause on how the groups stand, and one on who could not help if they fell. */
+function verdictOf(report: StatusReport): string {
+  const gone = report.hosts.filter(({ verdict }) => verdict === "dead" || verdict === "left");
+  const missing = gone.map(
+    ({ name, verdict }) => `${name} ${verdict === "dead" ? "is dead" : "left"}`,
+  );
+  const alone = missing.length === 0 ? "" : `; no standby: ${missing.join(", ")}`;
+  return `${groupsVerdict(report)}${alone}`;
+}
+
+function groupsVerdict({ groups, moves }: StatusReport): string {
   if (moves.length > 0) return "a move is under way";
   if (groups.length === 0) return "no groups";
   const running = groups.filter((group) => group.holder !== null).length;
@@ -79,7 +88,9 @@ function hostLines({ hosts, beat }: StatusReport): readonly Line[] {
 
 function hostState(host: HostReport): string {
   if (host.self) return `self, ${host.status ?? "starting"}`;
-  return host.status === null ? host.verdict : `${host.verdict}, ${host.status}`;
+  // What a host last said of itself is of interest only while it can say it.
+  const silent = host.verdict === "dead" || host.verdict === "left";
+  return host.status === null || silent ? host.verdict : `${host.verdict}, ${host.status}`;
 }
 
 function program(host: HostReport): string {

@@ -37,6 +37,14 @@ test("status tells a healthy pair in 20 lines", () => {
 const [self, peer] = report.hosts;
 const [group] = report.groups;
 
+test("status says in its first line that nobody could take over", () => {
+  ok(self !== undefined && peer !== undefined);
+  const hosts = [self, { ...peer, verdict: "dead" as const, status: "active" }];
+  const lines = statusLines({ ...report, hosts }, plain);
+  equal(lines[0], "shop, seen from dbm157: the group runs; no standby: dbm158 is dead");
+  ok(lines.some((line) => /^ {2}dbm158 {2}dead {2}/.test(line)));
+});
+
 test("status says what is wrong: a dead host, a group nowhere, a failed resource, a move", () => {
   ok(self !== undefined && peer !== undefined && group !== undefined);
   const broken: StatusReport = {
