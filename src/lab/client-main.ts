@@ -19,6 +19,7 @@ export type ClientTask =
       readonly seconds: number;
       readonly gapMs: number;
       readonly timeoutMs: number;
+      readonly connectMs: number;
       readonly out: string;
     }
   | { readonly verb: "verify"; readonly file: string };
@@ -89,7 +90,7 @@ async function append(target: SqlTarget, task: ClientTask & { verb: "append" }):
   const notes = openNotes(task.out, { run: task.run, startedWallMs: Date.now() });
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
-  const { run, seconds, gapMs, timeoutMs } = task;
+  const { run, seconds, gapMs, timeoutMs, connectMs } = task;
   const note = notes.add;
   const figures = await runAppend({
     target,
@@ -97,6 +98,7 @@ async function append(target: SqlTarget, task: ClientTask & { verb: "append" }):
     seconds,
     gapMs,
     timeoutMs,
+    connectMs,
     note,
     signal: stop.signal,
   });

@@ -81,6 +81,17 @@ export interface UpOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** An append workload; see `AppendOptions` for its times. */
+export interface AppendOrder {
+  readonly seconds: number;
+  readonly out: string;
+  /** @default a name that no other run has */
+  readonly run?: string;
+  readonly gapMs?: number;
+  readonly timeoutMs?: number;
+  readonly connectMs?: number;
+}
+
 /** What became of a client that ran to its end. */
 export interface ClientResult {
   readonly code: number;
@@ -469,16 +480,11 @@ export class Lab {
   }
 
   /** Appends for that long; `out` takes the notes, line by line, as they are certain. */
-  append(
-    options: { seconds: number; out: string; run?: string; gapMs?: number; timeoutMs?: number },
-    signal?: AbortSignal,
-  ): Promise<ClientResult> {
-    const { seconds, gapMs = 0, timeoutMs = 2_000 } = options;
+  append(options: AppendOrder, signal?: AbortSignal): Promise<ClientResult> {
+    const { seconds, gapMs = 0, timeoutMs = 2_000, connectMs = timeoutMs } = options;
     const run = options.run ?? `run-${process.pid}-${Date.now().toString(36)}`;
-    return this.client(
-      { verb: "append", run, seconds, gapMs, timeoutMs, out: resolve(options.out) },
-      signal,
-    );
+    const out = resolve(options.out);
+    return this.client({ verb: "append", run, seconds, gapMs, timeoutMs, connectMs, out }, signal);
   }
 
   /** Judges the notes of an append workload; code 1 if anything is lost, duplicated or phantom. */

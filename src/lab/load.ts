@@ -15,6 +15,8 @@ export interface LoadOptions {
   readonly gapMs?: number;
   /** After this an insert without answer is `unknown`, and the client connects anew. @default 2000 */
   readonly timeoutMs?: number;
+  /** After this a connection that does not come about is tried anew. @default timeoutMs */
+  readonly connectMs?: number;
 }
 
 /** What a load came to, and what the judge says of it. */

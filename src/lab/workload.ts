@@ -38,6 +38,8 @@ export interface AppendOptions {
   readonly gapMs?: number;
   /** After this an insert has outcome `unknown`. @default 2000 */
   readonly timeoutMs?: number;
+  /** After this a connection that does not come about is tried anew. @default timeoutMs */
+  readonly connectMs?: number;
   /** Pause before a new connection after a failure. @default 20 */
   readonly retryMs?: number;
   readonly signal?: AbortSignal;
@@ -98,7 +100,7 @@ interface Attempt {
 }
 
 async function appendOne(
-  { target, run, timeoutMs = 2_000 }: AppendOptions,
+  { target, run, timeoutMs = 2_000, connectMs = timeoutMs }: AppendOptions,
   sequence: number,
   existing: SqlConnection | undefined,
 ): Promise<Attempt> {
@@ -106,7 +108,7 @@ async function appendOne(
   let inserting = false;
   try {
     if (connection === undefined) {
-      connection = await SqlConnection.open(target, timeoutMs);
+      connection = await SqlConnection.open(target, connectMs);
       await prepare(connection, timeoutMs);
     }
     const values = `('${run}', ${sequence}, @@hostname)`;

@@ -204,7 +204,11 @@ export class Stage implements AsyncDisposable {
     during: (load: Load) => Promise<void>,
     options: { readonly mayLose?: boolean } = {},
   ): Promise<LoadReport> {
-    await using load = new Load(this.lab, { gapMs: 2, timeoutMs: 300 });
+    await using load = new Load(this.lab, {
+      gapMs: 2,
+      timeoutMs: 300,
+      connectMs: 100,
+    });
     await load.grow(20, stepLimitMs);
     await during(load);
     await load.grow(20, stepLimitMs);
