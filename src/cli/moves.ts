@@ -101,13 +101,21 @@ async function move(call: Move, options: MoveOptions): Promise<void> {
     },
   });
   if (json) printJsonLine({ result });
-  else print(resultLine(call.verb, result, paint));
+  else print([resultLine(call.verb, result, paint), ...(await advice(result))].join("\n"));
   process.exitCode = exitOfOutcome(result.outcome);
 }
 
 /** The exit code of DESIGN 4 for how a command ended. */
 export function exitOfOutcome(outcome: CommandResult["outcome"]): Exit {
   return exits[outcome];
+}
+
+/** What a command that did not do what was asked means, and what to do about it. */
+async function advice({ outcome, reason }: CommandResult): Promise<readonly string[]> {
+  if (outcome === "done") return [];
+  const { loadReasons } = await import("./explain.ts");
+  const found = (await loadReasons()).find(reason);
+  return found === undefined ? [] : [`  ${found.title}`, `  fix: ${found.action}`];
 }
 
 /** One phase: when, what, and the reason code if there is one. */

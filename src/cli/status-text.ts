@@ -8,14 +8,24 @@ const width = 80;
 /** Most lines of one notice; `--json` has it whole. */
 const noticeLinesMax = 2;
 
+/** The title of a reason code. */
+type TitleOf = (code: string) => string | undefined;
+
 /** One line, and the look it gets once it has its final width. */
 interface Line {
   readonly text: string;
   readonly look?: Look | undefined;
 }
 
-/** The report for a person: what is wrong first, then hosts, groups and moves, then notices. */
-export function statusLines(report: StatusReport, paint: Paint): readonly string[] {
+/**
+ * The report for a person: what is wrong first, then hosts, groups and moves, then notices.
+ * @param titleOf the title of a reason code, for a group that runs nowhere
+ */
+export function statusLines(
+  report: StatusReport,
+  paint: Paint,
+  titleOf: TitleOf = () => undefined,
+): readonly string[] {
   const fixed = [
     ...headingLines(report),
     ...section("hosts", [...hostLines(report), ...pingLines(report)]),
@@ -23,7 +33,11 @@ export function statusLines(report: StatusReport, paint: Paint): readonly string
   ];
   const notices = noticeLines(report);
   const roomForGroups = linesMax - fixed.length - notices.length;
-  const lines = [...fixed, ...section("groups", groupLines(report, roomForGroups - 2)), ...notices];
+  const lines = [
+    ...fixed,
+    ...section("groups", groupLines(report, roomForGroups - 2, titleOf)),
+    ...notices,
+  ];
   const shown = lines.length <= linesMax ? lines : lines.slice(0, linesMax - 1);
   const omitted = lines.length - shown.length;
   const rest: Line[] =
@@ -124,11 +138,16 @@ function pingLines({ pings }: StatusReport): readonly Line[] {
 }
 
 /** Resources are listed as long as there is room; what is not well is listed in any case. */
-function groupLines({ groups, host }: StatusReport, room: number): readonly Line[] {
-  const full = groups.flatMap((group) => [...groupHead(group, host), ...resourceLines(group)]);
+function groupLines(
+  { groups, host }: StatusReport,
+  room: number,
+  titleOf: TitleOf,
+): readonly Line[] {
+  const head = (group: GroupReport): readonly Line[] => groupHead(group, host, titleOf);
+  const full = groups.flatMap((group) => [...head(group), ...resourceLines(group)]);
   if (full.length <= room) return full;
   return groups.flatMap((group) => [
-    ...groupHead(group, host),
+    ...head(group),
     ...resourceLines({
       ...group,
       resources: group.resources.filter((resource) => isTroubled(resource)),
@@ -136,14 +155,16 @@ function groupLines({ groups, host }: StatusReport, room: number): readonly Line
   ]);
 }
 
-function groupHead(group: GroupReport, self: string): readonly Line[] {
+function groupHead(group: GroupReport, self: string, titleOf: TitleOf): readonly Line[] {
   const { holder, here, ownership, prefers, reason, detail } = group;
   const where = holder === null ? placeless(group) : `runs on ${holder}`;
   const local = holder === self || here === "stopped" ? "" : `, ${here} here`;
   const proof = group.unproven ? "taken over without proof, " : "";
   const look = holder === null ? "bad" : "good";
   const facts = `${proof}prefers ${prefers}, epoch ${ownership.epoch}`;
-  const why = [reason === "" ? "" : `[${reason}]`, detail].filter((part) => part !== "").join(" ");
+  // Where nothing runs a person wants words, not a code to look up.
+  const words = detail === "" && holder === null ? (titleOf(reason) ?? "") : detail;
+  const why = [reason === "" ? "" : `[${reason}]`, words].filter((part) => part !== "").join(" ");
   return [
     { text: `  ${group.group}  ${where}${local}  (${facts})`, look },
     ...(why === "" ? [] : [{ text: `      ${why}`, look: "faint" as const }]),

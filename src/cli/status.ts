@@ -36,12 +36,19 @@ async function status(options: StatusOptions): Promise<void> {
   }
   const report = await askAgent({ verb: "status", args: {} }, { socket: options.socket });
   if (options.json === true) printJson(report);
-  else print(statusLines(report, paint).join("\n"));
+  else print(statusLines(report, paint, await titles()).join("\n"));
+}
+
+async function titles(): Promise<(code: string) => string | undefined> {
+  const { loadReasons } = await import("./explain.ts");
+  const reasons = await loadReasons();
+  return (code) => reasons.find(code)?.title;
 }
 
 /** Follows the agent; only a first connection that fails ends it. */
 async function watch(options: StatusOptions): Promise<void> {
   let connected = false;
+  const titleOf = await titles();
   for (;;) {
     try {
       await askAgent(
@@ -51,7 +58,7 @@ async function watch(options: StatusOptions): Promise<void> {
           timeoutMs: unlimitedMs,
           onProgress: (value) => {
             connected = true;
-            show(value as StatusReport, options);
+            show(value as StatusReport, options, titleOf);
           },
         },
       );
@@ -63,11 +70,15 @@ async function watch(options: StatusOptions): Promise<void> {
   }
 }
 
-function show(report: StatusReport, options: StatusOptions): void {
+function show(
+  report: StatusReport,
+  options: StatusOptions,
+  titleOf: (code: string) => string | undefined,
+): void {
   if (options.json === true) {
     printJsonLine(report);
     return;
   }
-  const text = statusLines(report, paint).join("\n");
+  const text = statusLines(report, paint, titleOf).join("\n");
   print(process.stdout.isTTY ? `${redraw}${text}` : `${text}\n`);
 }

@@ -37,6 +37,15 @@ test("status tells a healthy pair in 20 lines", () => {
 const [self, peer] = report.hosts;
 const [group] = report.groups;
 
+test("status says in words why a group runs nowhere", () => {
+  ok(group !== undefined);
+  const groups = [
+    { ...group, holder: null, here: "stopped" as const, reason: "BTN-X", detail: "" },
+  ];
+  const lines = statusLines({ ...report, groups }, plain, () => "The group waits");
+  ok(lines.includes("      [BTN-X] The group waits"), lines.join("\n"));
+});
+
 test("status says in its first line that nobody could take over", () => {
   ok(self !== undefined && peer !== undefined);
   const hosts = [self, { ...peer, verdict: "dead" as const, status: "active" }];

@@ -70,7 +70,10 @@ export class SqlConnection {
         clearTimeout(timer);
         if (error === null) return resolve(connection);
         connection.close();
-        reject(new SqlFailure(describe(error), { number: error.errno ?? 0, sent: false }));
+        // A server says what it has against us; a network error says not even whom it is about.
+        const place = error.sqlState === undefined ? `${target.host}:${target.port}: ` : "";
+        const message = `${place === "" ? "" : "Cannot connect to "}${place}${describe(error)}`;
+        reject(new SqlFailure(message, { number: error.errno ?? 0, sent: false }));
       });
     });
   }

@@ -104,7 +104,7 @@ async function writeStatus(lab: Lab, state: LabState | undefined): Promise<LabSt
   const result = await lab.sql("SELECT @@hostname", answerLimitMs);
   return result.code === 0
     ? { address, answeredBy: result.stdout.trim() }
-    : { address, error: result.stderr.trim() };
+    : { address, error: result.stderr.trim().replace(`Cannot connect to ${address}: `, "") };
 }
 
 /** One screen for a person. */
