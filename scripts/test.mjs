@@ -159,7 +159,7 @@ function perform(step) {
     }, limitMs);
     child.stdout.on("data", (chunk) => {
       process.stdout.write(chunk);
-      tail = (tail + chunk).slice(-4_000);
+      tail = (tail + chunk).slice(-1_000_000);
     });
     child.on("error", (error) => {
       process.stdout.write(`${step.name}: ${error.message}\n`);

@@ -209,9 +209,12 @@ for (const baton of batonHosts) {
         const recorded = tap.payloads();
         ok(recorded.length > 20, `${recorded.length} recorded`);
         await pair.replay(baton, recorded);
+        // How many were recorded depends on how fast the hosts met; acknowledgements among them have no
+        // sequence number and are ignored without being counted.
+        const expected = before + recorded.length / 2;
         await waitFor(
           "they are counted as replays",
-          async () => ((await pair.status(baton))?.counters["replays"] ?? 0) > before + 20,
+          async () => ((await pair.status(baton))?.counters["replays"] ?? 0) > expected,
           10_000,
           () => pair.explain(),
         );
