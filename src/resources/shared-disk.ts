@@ -515,7 +515,18 @@ export class SharedDisk {
   #readDueAt(): Instant {
     const phase = this.#phase;
     const settling = phase.name === "claiming" && phase.step === "settling";
-    return settling && phase.confirmAt !== null ? phase.confirmAt : this.#nextReadAt;
+    if (settling && phase.confirmAt !== null) return phase.confirmAt;
+    return earliest(this.#stillAt(), this.#nextReadAt) ?? this.#nextReadAt;
+  }
+
+  /** When a foreign claim will have stood still for long enough, if it goes on: a takeover may be waiting for it. */
+  #stillAt(): Instant | undefined {
+    const { stillMs, readAt } = this.#view;
+    const claim = this.#claim();
+    if (claim?.held !== true || readAt === null || this.#phase.name === "held") return undefined;
+    if (claim.host === this.#options.host || this.#isStill()) return undefined;
+    const leftMs = Math.max(this.#options.deadtimeMs, claim.deadtimeMs) - stillMs;
+    return after(readAt, leftMs);
   }
 
   #write(copy: 0 | 1, claim: Claim, durable: boolean): readonly SharedDiskEffect[] {
