@@ -85,14 +85,17 @@ function sweepKilled(): void {
 
 function removeNamespace(name: string): void {
   const pids = tryRun("ip", "netns", "pids", name).output.split("\n").map(Number);
-  for (const pid of pids.filter((one) => one > 1)) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It ended with another one.
-    }
-  }
+  for (const pid of pids.filter((one) => one > 1)) signalUnlessGone(pid, "SIGKILL");
   tryRun("ip", "netns", "del", name);
+}
+
+/** Sends a signal to a process that may have ended by itself meanwhile. */
+function signalUnlessGone(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 const pidOf = (command: ChildProcess): number => command.pid ?? 0;
@@ -369,9 +372,17 @@ export class Pair {
   freeze(host: HostName, frozen: boolean): void {
     const running = this.#running.get(host);
     if (running === undefined) throw new Error(`${host} is not up`);
-    for (const pid of descendants(running.init)) {
-      process.kill(pid, frozen ? "SIGSTOP" : "SIGCONT");
+    // Scripts fork and end while the list is read: again until nothing new turns up.
+    const done = new Set<number>();
+    for (let round = 0; round < 20; round++) {
+      const fresh = descendants(running.init).filter((pid) => !done.has(pid));
+      if (fresh.length === 0) return;
+      for (const pid of fresh) {
+        done.add(pid);
+        signalUnlessGone(pid, frozen ? "SIGSTOP" : "SIGCONT");
+      }
     }
+    throw new Error(`${host} goes on starting processes`);
   }
 
   cut(host: HostName): void {
