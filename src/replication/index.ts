@@ -1,0 +1,32 @@
+/** A disk in two places. What other rooms may import; shells are imported by their names. */
+export {
+  type ConnectionStateName,
+  connectionRank,
+  connectionStates,
+  type DeviceState,
+  type DiskCommand,
+  type DiskCounters,
+  type DiskRole,
+  type DiskStateName,
+  type DiskView,
+  diskRank,
+  diskStates,
+  type FenceResult,
+  type Generations,
+  type ResyncView,
+} from "./contract.ts";
+export type {
+  AfterSplitBrainPolicy,
+  DigestAlgorithm,
+  DiskHost,
+  DiskSpec,
+  FencingPolicy,
+  HandlerName,
+  LocalDiskOptions,
+  MetadataPlace,
+  NetOptions,
+  Protocol,
+  ResyncOptions,
+  StartupOptions,
+} from "./options.ts";
+export { type DiskOutcome, type DiskProcessState, type DiskRequest, diskSocketPath } from "./process.ts";
