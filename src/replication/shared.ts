@@ -5,6 +5,7 @@
 import type { Instant } from "../base/index.ts";
 import type {
   ApplicationRequest,
+  AttachedMetadata,
   DeviceState,
   DiskCounters,
   DiskEffect,
@@ -12,7 +13,7 @@ import type {
   ResyncView,
   SocketName,
 } from "./contract.ts";
-import type { DiskSpec } from "./options.ts";
+import type { DiskSpec, ResyncOptions } from "./options.ts";
 import type { Packet } from "./wire/packets.ts";
 
 /** What a connection agreed on; undefined fields of it do not exist before the handshake is done. */
@@ -54,6 +55,20 @@ export interface DiskCoreOptions {
 export interface DataPath {
   /** After each change, in order, once what had to be durable is (I9). All after-effects of drbd.md that concern data. */
   stateChanged(before: DeviceState, after: DeviceState, now: Instant): void;
+  /** The metadata of an attach, checked by `control/`. `stateChanged` to Diskless ends it. */
+  attached(found: AttachedMetadata, now: Instant): void;
+  /** `host.sectors` has changed: the device has this size now (bitmap bits beyond it do not count). */
+  resized(before: number, after: number, now: Instant): void;
+  /** Sets, or clears, every bit, and queues the pages. Called before the state change that needs it. */
+  setAllBits(now: Instant): void;
+  clearAllBits(now: Instant): void;
+  /** Bits that are set, and those of them that could not be resynced in the resync under way. */
+  dirtyBlocks(): number;
+  failedBlocks(): number;
+  /** Where the verify that is about to begin starts and stops, in sectors; undefined as in the command. */
+  verifyRange(start: number | undefined, stop: number | undefined): void;
+  /** New values of the rate controller: the peer's, or a command's. */
+  resyncOptions(options: ResyncOptions): void;
   /** A handshake is complete; counters and sequence numbers begin anew (drbd.md 3.4). */
   sessionBegan(session: Session): void;
   request(id: number, request: ApplicationRequest, now: Instant): void;
@@ -93,6 +108,8 @@ export type DataNotice =
 export interface DataHost {
   readonly state: DeviceState;
   readonly session: Session | undefined;
+  /** One of the two was a crashed Primary when this connection began (csums-after-crash-only). */
+  readonly afterCrash: boolean;
   /** Sectors that applications see; 0 before it is known. */
   readonly sectors: number;
   emit(effect: DiskEffect): void;
