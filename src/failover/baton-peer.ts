@@ -19,6 +19,7 @@
 import { after, type Instant } from "../base/index.ts";
 import { forgetQuestions } from "./arbiter.ts";
 import type { MessageFields } from "./contract.ts";
+import { betterThere, diskRefusal } from "./disk-gate.ts";
 import { clearFailures, retryState, type Want } from "./group.ts";
 import { encodeBaton, type HeldGroup, type Holdings, parseBaton } from "./messages.ts";
 import {
@@ -32,7 +33,6 @@ import {
   answerHolds,
   digestsAgree,
   gate,
-  groupOf,
   holdsUnheard,
   isGone,
   mayReplaceDeaf,
@@ -42,6 +42,7 @@ import {
   situation,
   toldBy,
 } from "./ownership.ts";
+import { groupOf } from "./ownership-groups.ts";
 import type { FailoverReason } from "./reasons.ts";
 import { isReleased } from "./state.ts";
 import type { Turn } from "./turn.ts";
@@ -286,6 +287,12 @@ function startBeside(turn: Turn, name: string): Want {
     nextEpoch(turn, name, peer.host, false);
     return leave("BTN-FAILOVER-FAILED-MOVED", `${name} to ${peer.host}`);
   }
+  if (betterThere(turn, name) && peerCanTake(turn, name, true).able) {
+    nextEpoch(turn, name, peer.host, false);
+    return leave("BTN-FAILOVER-DISK-BETTER-THERE", `${name} to ${peer.host}`);
+  }
+  const disk = diskRefusal(turn, name, false, false);
+  if (disk !== undefined) return leave(disk.reason, disk.detail);
   return startNow(turn, name, "BTN-FAILOVER-START-AS-OWNER");
 }
 

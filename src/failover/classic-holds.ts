@@ -4,7 +4,8 @@
  */
 import { after } from "../base/index.ts";
 import { resourceFields } from "./classic-messages.ts";
-import { groupOf, isGone } from "./ownership.ts";
+import { isGone } from "./ownership.ts";
+import { groupOf } from "./ownership-groups.ts";
 import type { Holds } from "./state.ts";
 import type { Turn } from "./turn.ts";
 

@@ -3,6 +3,7 @@
  * Shapes only; the rules are in `failover.ts` and the README of this room.
  */
 import type { PeerKind, Verdict } from "../membership/index.ts";
+import type { DiskStateName } from "../replication/index.ts";
 
 /** String fields of a heartbeat message (heartbeat.md 5.3, 8.1). */
 export type MessageFields = Readonly<Record<string, string>>;
@@ -51,6 +52,16 @@ export type Proof =
       readonly holder: string | null;
       readonly epoch: number;
       readonly still: boolean;
+    }
+  /** The replicated disk on this host; of several the worst in each respect. */
+  | {
+      readonly kind: "disk";
+      readonly state: DiskStateName;
+      /** The replication connection stands: its generations were compared. */
+      readonly connected: boolean;
+      readonly peerState: DiskStateName;
+      /** Over the connection the other side is seen as Primary: it lives, whatever heartbeat says. */
+      readonly peerPrimary: boolean;
     }
   | { readonly kind: "unreadable"; readonly detail: string };
 

@@ -151,7 +151,9 @@ function take(turn: Turn, event: FailoverEvent): void {
       return;
     case "proof": {
       const run = turn.state.groups[event.group];
-      if (run !== undefined) run.proof = event.proof;
+      if (run === undefined) return;
+      if (JSON.stringify(run.proof) !== JSON.stringify(event.proof)) run.proofSince = turn.now;
+      run.proof = event.proof;
       return;
     }
     case "operationDone":

@@ -4,16 +4,10 @@
  * epoch + 1 with the peer as owner, durable, announced; then the peer starts it.
  */
 import { after, type Instant } from "../base/index.ts";
+import { peerDiskRefusal } from "./disk-gate.ts";
 import { START_TRIES_MAX } from "./group.ts";
-import {
-  digestsAgree,
-  groupOf,
-  isAlive,
-  nextEpoch,
-  pingsUp,
-  situation,
-  toldBy,
-} from "./ownership.ts";
+import { digestsAgree, isAlive, nextEpoch, pingsUp, situation, toldBy } from "./ownership.ts";
+import { groupOf } from "./ownership-groups.ts";
 import type { FailoverReason } from "./reasons.ts";
 import { isReleased, type Transfer } from "./state.ts";
 import type { Turn } from "./turn.ts";
@@ -54,6 +48,8 @@ export function peerCanTake(turn: Turn, name: string, automatic: boolean): Abili
     return unable("BTN-FAILOVER-PEER-GAVE-UP", told.failed ?? "");
   }
   if (automatic && told.failed !== null) return unable("BTN-FAILOVER-PEER-FAILED", told.failed);
+  const disk = peerDiskRefusal(turn, name);
+  if (disk !== undefined) return unable(disk.reason, disk.detail);
   return { able: true };
 }
 

@@ -9,7 +9,9 @@
 import { after, type Instant } from "../base/index.ts";
 import { permission } from "./arbiter.ts";
 import type { GroupState } from "./contract.ts";
+import { diskRefusal } from "./disk-gate.ts";
 import type { HeldGroup } from "./messages.ts";
+import { groupOf } from "./ownership-groups.ts";
 import type { FailoverReason } from "./reasons.ts";
 import { elapsed, isReleased } from "./state.ts";
 import type { Turn } from "./turn.ts";
@@ -101,6 +103,8 @@ export function gate(turn: Turn, name: string): Gate {
   const left = peer.verdict === "left";
   if (!isGone(turn) && !run.forced) return shut("BTN-FAILOVER-PEER-UNSURE");
   const claim = claimGate(turn, name, run.forced);
+  const disk = diskRefusal(turn, name, true, run.forced);
+  if (disk !== undefined) return shut(disk.reason, disk.detail);
   if (run.forced) {
     if (claim !== undefined) return claim;
     return { open: true, reason: "BTN-FAILOVER-TAKEOVER-FORCED", detail: "", unproven: true };
@@ -163,6 +167,8 @@ function compareGate(turn: Turn, name: string): Gate {
     return open("BTN-FAILOVER-START-ALONE-HELD", `${peer.host} was not heard`);
   }
   const { hasProof } = groupOf(turn, name);
+  if (hasProof === "disk")
+    return open("BTN-FAILOVER-START-EXCLUDED", "its side of the disk is behind");
   if (hasProof === "none") {
     return open("BTN-FAILOVER-START-UNCOMPARED", `${peer.host} held it last and was not heard`);
   }
@@ -177,7 +183,7 @@ function compareGate(turn: Turn, name: string): Gate {
  * network says. Undefined: nothing speaks against it.
  */
 function claimGate(turn: Turn, name: string, forced: boolean): Gate | undefined {
-  if (groupOf(turn, name).hasProof === "none") return undefined;
+  if (groupOf(turn, name).hasProof !== "claim") return undefined;
   const { proof } = turn.run(name);
   if (proof === null) return forced ? undefined : shut("BTN-FAILOVER-PROOF-WAIT");
   if (proof.kind === "unreadable") {
@@ -219,13 +225,6 @@ export function mayReplaceDeaf(turn: Turn, name: string): boolean {
   return permission(turn, name, epoch + 1).answer === "granted";
 }
 
-/** The options of a group. @throws {RangeError} if there is no such group: a bug */
-export function groupOf(turn: Turn, name: string): Turn["options"]["groups"][number] {
-  const group = turn.options.groups.find((one) => one.name === name);
-  if (group === undefined) throw new RangeError(`No group ${name}`);
-  return group;
-}
-
 /** How many ping nodes answer here. */
 export function pingsUp(turn: Turn): number {
   return Object.values(turn.state.pings).filter((ping) => ping.up === true).length;
@@ -249,6 +248,10 @@ const PROOF_AGAIN_MS = 2_000;
 export const proofDeadlines = (turn: Turn): readonly (Instant | null)[] =>
   turn.options.groups.map((group) => {
     const run = turn.run(group.name);
+    if (run.proof?.kind === "disk" && run.proofSince !== null) {
+      const waited = after(run.proofSince, turn.options.timing.deadtimeMs);
+      return waited > turn.now ? waited : null;
+    }
     if (group.hasProof === "none" || run.proof !== null || run.askedProofAt === null) return null;
     return after(run.askedProofAt, PROOF_AGAIN_MS);
   });

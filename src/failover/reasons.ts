@@ -107,6 +107,46 @@ export const failoverReasons = {
     action:
       "Repair the links between the hosts, or switch that host off; then the takeover follows by itself.",
   },
+  // A replicated disk
+  "BTN-FAILOVER-DISK-PEER-ALIVE": {
+    title:
+      "The group is not taken over: over the disk's connection the other host is seen as Primary",
+    meaning:
+      "Its heartbeats are lost, but it lives and writes. Replication counts as a sign of life.",
+    action:
+      "Repair the heartbeat links. If the host really hangs, switch it off; the takeover follows.",
+  },
+  "BTN-FAILOVER-DISK-NOT-CURRENT": {
+    title: "The group is not started: the disk here is not known to have the newest data",
+    meaning:
+      "It is Outdated, Inconsistent or absent, or this host was the standby before everything stopped. The other " +
+      "host may have acknowledged writes that are not here (R5, S4).",
+    action:
+      "Start the other host: the disks compare and the group starts. If that host is lost for good and you accept " +
+      "what may be missing: `baton disk primary --force NAME`, then `baton takeover --peer-is-dead`.",
+  },
+  "BTN-FAILOVER-DISK-CONNECTING": {
+    title: "The group waits for the disks to connect",
+    meaning:
+      "Both hosts live; the disks compare their generations first, which takes about a second.",
+    action: "Nothing. If it stays, `baton disk status` says what keeps them apart.",
+  },
+  "BTN-FAILOVER-DISK-BETTER-THERE": {
+    title: "The group goes to the other host: only its disk is up to date",
+    meaning: "The disk here is behind and is being brought up to date from there.",
+    action: "Nothing; move it back when `baton disk status` shows UpToDate on both.",
+  },
+  "BTN-FAILOVER-PEER-DISK-NOT-CURRENT": {
+    title: "The group is not moved: the other host's disk is not up to date",
+    meaning: "It could not be promoted there without losing writes.",
+    action: "Wait for the resync, or repair the replication link; `baton disk status` shows which.",
+  },
+  "BTN-FAILOVER-START-EXCLUDED": {
+    title: "The group starts alone: the other host is known to be without the newest data",
+    meaning:
+      "The disk here recorded durably that the other side was excluded, or this host held the group last.",
+    action: "Nothing; the other host is brought up to date when it comes back.",
+  },
   // Taking over
   "BTN-FAILOVER-TAKEOVER-DEAD": {
     title: "The group is taken over: the other host is silent on every link",

@@ -16,7 +16,7 @@ export interface FailoverGroup {
   /** Its name on the wire of 3.0.6 (`ipaddr=`); only legacy mode needs it. */
   readonly classicKey: string | undefined;
   /** What there is to compare before serving (R5). */
-  readonly hasProof: "none" | "claim";
+  readonly hasProof: "none" | "claim" | "disk";
   /** A failed start: try the other host (default), or stay down here. */
   readonly onStartFailure?: "move" | "stay" | undefined;
 }
@@ -108,6 +108,8 @@ export interface GroupRun {
   /** Running since, to forget old failures. */
   runningSince: Instant | null;
   proof: Proof | null;
+  /** Since when it says what it says now. */
+  proofSince: Instant | null;
   askedProofAt: Instant | null;
   transfer: Transfer | null;
   /** The preferred host came back or was replaced by us: moving back is due (auto_failback on). */
@@ -324,6 +326,7 @@ function newGroupRun(): GroupRun {
     failureDetail: "",
     runningSince: null,
     proof: null,
+    proofSince: null,
     askedProofAt: null,
     transfer: null,
     failbackDue: false,
