@@ -24,6 +24,13 @@ export function membershipOptions(config: ClusterConfig, host: string): Membersh
   };
 }
 
+/** What there is to compare before a group is served (R5). */
+function proofKind(group: ClusterConfig["groups"][number]): "none" | "claim" | "disk" {
+  const kinds = group.resources.map((resource) => resource.kind);
+  if (kinds.includes("disk")) return "disk";
+  return kinds.includes("shared-disk") ? "claim" : "none";
+}
+
 /**
  * What the failover core of `host` needs.
  * @param configurationDigest hash of the safety-relevant configuration (R21)
@@ -44,9 +51,7 @@ export function failoverOptions(
       name: group.name,
       prefers: group.prefers,
       classicKey: group.classicKey,
-      hasProof: group.resources.some((resource) => resource.kind === "shared-disk")
-        ? "claim"
-        : "none",
+      hasProof: proofKind(group),
       onStartFailure: group.resources.some((resource) => resource.policy.onStartFailure === "stay")
         ? "stay"
         : "move",
