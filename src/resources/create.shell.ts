@@ -1,6 +1,7 @@
 import { unreachable } from "../base/index.ts";
 import { createAddressAgent } from "./address.shell.ts";
 import type { ResourceAgent } from "./agent.ts";
+import { createDiskAgent } from "./disk.shell.ts";
 import type { ResourceEnvironment } from "./environment.ts";
 import { createFilesystemAgent } from "./filesystem.shell.ts";
 import { createMysqldAgent } from "./mysqld.shell.ts";
@@ -22,6 +23,8 @@ export function createResourceAgent(
       return createMysqldAgent(spec, environment);
     case "shared-disk":
       return createSharedDiskAgent(spec, environment);
+    case "disk":
+      return createDiskAgent(spec, environment);
     case "classic-script":
       return createScriptAgent(spec, environment);
     case "lsb":

@@ -5,6 +5,7 @@ export type {
   ResourceAgent,
   ResourceNotice,
 } from "./agent.ts";
+export type { DiskAccess } from "./disk-access.ts";
 export type { ResourceEnvironment } from "./environment.ts";
 export { GroupRunner } from "./group-runner.ts";
 export { defaultPolicy } from "./policy.ts";
@@ -20,6 +21,7 @@ export type {
 export type {
   AddressSpec,
   ClassicScriptSpec,
+  DiskResourceSpec,
   FilesystemSpec,
   GroupSpec,
   LsbSpec,

@@ -45,6 +45,15 @@ export function defaultPolicy(kind: ResourceSpec["kind"]): ResourcePolicy {
     case "shared-disk":
       // The claim is renewed by the agent itself; a claim that moved is never taken back by a restart.
       return { ...base, startTimeoutMs: minute, localRestarts: 0, monitorFailures: 1 };
+    case "disk":
+      // A promotion may have to exclude the peer first; a disk that failed here is not made good by asking again.
+      return {
+        ...base,
+        startTimeoutMs: minute,
+        stopTimeoutMs: 30 * second,
+        monitorIntervalMs: second,
+        localRestarts: 0,
+      };
     case "classic-script":
       // The original never monitors and sets no limit; the limits keep one hung script from holding the group for ever.
       return {

@@ -414,6 +414,30 @@ export const resourcesReasons = {
     action:
       "With the group stopped on every host, fill the first 8 KiB of the claim device with zeros.",
   },
+  "BTN-DISK-NO-PROCESS": {
+    title: "Nothing runs the disk on this host",
+    meaning:
+      "A replicated disk is held by a process of its own. Without it nobody can say which role the " +
+      "disk has here, and it can not be made Primary.",
+    action: "Start it with `baton disk up NAME`; `baton disk status` shows why it ended.",
+  },
+  "BTN-DISK-SERVED-BY-PEER": {
+    title: "The disk of this host failed; the other host's disk serves every read and write",
+    meaning: "Nothing is lost, but each access crosses the network and there is one copy only.",
+    action:
+      "The group moves to the other host by itself. Replace the disk here, then `baton disk attach`.",
+  },
+  "BTN-DISK-LOST": {
+    title: "The disk of this host failed and the other one can not serve",
+    meaning: "There is no access to up-to-date data; reads and writes fail or wait.",
+    action: "Bring the other host or the disk back; `baton disk status` shows both sides.",
+  },
+  "BTN-DISK-NO-DEVICE": {
+    title: "The disk is Primary, but its block device did not appear",
+    meaning: "FUSE or the loop driver refused; nothing can be mounted.",
+    action:
+      "See the disk's log in the journal directory; /dev/fuse and /dev/loop-control must be there.",
+  },
 } as const satisfies ReasonCatalogue;
 
 /** A reason code of this room. */

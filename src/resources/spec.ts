@@ -85,6 +85,13 @@ export interface SharedDiskSpec extends Common {
   readonly claimDevice: string;
 }
 
+/** A replicated disk: started is Primary here, stopped is Secondary. Its process outlives both. */
+export interface DiskResourceSpec extends Common {
+  readonly kind: "disk";
+  /** Its name in the configuration, such as `r0`. */
+  readonly disk: string;
+}
+
 /** A script by heartbeat's lookup order: resource.d, then init.d (heartbeat.md 2.4, 2.5). */
 export interface ClassicScriptSpec extends Common {
   readonly kind: "classic-script";
@@ -117,6 +124,7 @@ export type ResourceSpec =
   | FilesystemSpec
   | MysqldSpec
   | SharedDiskSpec
+  | DiskResourceSpec
   | ClassicScriptSpec
   | LsbSpec
   | OcfSpec;
