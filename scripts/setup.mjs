@@ -24,8 +24,11 @@ export const packageSets = {
     "mariadb-server-core",
     "mariadb-client-core",
   ],
-  // The real peer of the interop tests; installed with a policy that starts nothing.
-  interop: ["heartbeat", "cluster-glue", "resource-agents", "tcpdump"],
+  // The real peers of the interop tests, and drbdmeta as the judge of our metadata; installed with a policy that
+  // starts nothing.
+  interop: ["heartbeat", "cluster-glue", "resource-agents", "tcpdump", "drbd-utils"],
+  // What boots the kernel's own DRBD as a peer; the guest's packages are downloaded, never installed.
+  kernel: ["qemu-system-x86", "busybox-static", "kmod", "cpio", "lz4", "tcpdump", "drbd-utils"],
 };
 
 /** The pinned Node's path, whether it is there or not. */
