@@ -5,6 +5,7 @@
 
 import type { GroupSpec } from "../resources/index.ts";
 import { canonicalAddress } from "./addresses.ts";
+import { diskProblems, diskUseProblems, idleDisks } from "./disk-checks.ts";
 import { didYouMean, quote } from "./findings.ts";
 import type { ClusterConfig } from "./model.ts";
 import type { MapReader } from "./reader.ts";
@@ -31,6 +32,7 @@ export function crossCheck(
   checkPings(config, root);
   checkUniqueGroups(config, root, places);
   checkAddresses(config, root, places);
+  checkDisks(config, root, places);
   for (const [index, group] of config.groups.entries()) {
     const lines = places.groups[index];
     if (lines !== undefined) checkOrder(group, root, lines);
@@ -172,6 +174,38 @@ function checkAddresses(config: ClusterConfig, root: MapReader, places: Places):
       owners.set(canonical, `group ${group.name}`);
     }
   }
+}
+
+function checkDisks(config: ClusterConfig, root: MapReader, places: Places): void {
+  const { disks, groups } = config;
+  const section = root.child("disks");
+  for (const problem of [...diskProblems(disks, config.timing), ...idleDisks(groups, disks)]) {
+    const line = lineOfPath(section, [problem.disk, ...problem.key.split(".")]);
+    if (problem.severity === "error") root.problem(problem.code, line, problem);
+    else root.advise(problem.code, line, problem);
+  }
+  for (const problem of diskUseProblems(groups, disks)) {
+    const group = places.groups[problem.group];
+    const line = group?.resources[problem.resource] ?? group?.line ?? root.lineOf("groups");
+    if (problem.severity === "error") root.problem(problem.code, line, problem);
+    else root.advise(problem.code, line, problem);
+  }
+}
+
+/** The line of the key, or of the nearest map above it that is there. */
+function lineOfPath(reader: MapReader, path: readonly string[]): number {
+  let at = reader;
+  let line = reader.line;
+  for (const key of path) {
+    // Names of hosts are compared in lower case.
+    const written = at.keys().find((each) => each.toLowerCase() === key.toLowerCase());
+    if (written === undefined) return line;
+    line = at.lineOf(written);
+    const tree = at.tree(written);
+    if (tree?.kind !== "map") return line;
+    at = at.child(written);
+  }
+  return line;
 }
 
 function checkOrder(group: GroupSpec, root: MapReader, lines: Places["groups"][number]): void {

@@ -1,4 +1,6 @@
 /** R21: what both hosts must agree on, as one text; the caller digests it. */
+import type { DiskSpec } from "../replication/index.ts";
+import { diskSeenBy } from "./disk-defaults.ts";
 import type { ClusterConfig } from "./model.ts";
 
 /**
@@ -21,6 +23,7 @@ export function configurationDigestInput(config: ClusterConfig): string {
         .map(({ index, method }) => ({ index, method }))
         .toSorted((left, right) => left.index - right.index),
     },
+    disks: config.disks.map(agreedDisk),
     groups: config.groups.map((group) => ({
       ...group,
       resources: group.resources.map((resource) =>
@@ -30,6 +33,37 @@ export function configurationDigestInput(config: ClusterConfig): string {
       ),
     })),
   });
+}
+
+/**
+ * A disk as both hosts must see it: addresses, devices, policies, digests. What only costs time (buffers, rates,
+ * startup waits), handlers and the place of the secret may differ.
+ */
+function agreedDisk(disk: DiskSpec): unknown {
+  const [first, second] = disk.hosts;
+  const { name, volume, hosts, net, onNoDataAccessible } = diskSeenBy(
+    disk,
+    first.host < second.host ? first.host : second.host,
+  );
+  return {
+    name,
+    volume,
+    hosts,
+    protocol: net.protocol,
+    allowTwoPrimaries: net.allowTwoPrimaries,
+    splitBrain: [
+      net.afterSplitBrain0Primaries,
+      net.afterSplitBrain1Primary,
+      net.afterSplitBrain2Primaries,
+      net.alwaysAfterSplitBrain,
+      net.roleConflict,
+    ],
+    authentication: net.authentication?.algorithm,
+    digests: [net.dataIntegrity, net.verify, net.checksumResync].map((each) => each ?? "none"),
+    flushWaitsForPeer: net.flushWaitsForPeer,
+    fencing: disk.disk.fencing,
+    onNoDataAccessible,
+  };
 }
 
 /** JSON with sorted keys and without undefined members: equal values give equal texts. */

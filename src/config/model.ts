@@ -2,6 +2,7 @@
  * The configuration that the rest of Baton sees: every default filled in, every duration in
  * milliseconds, names in lower case. Both cluster.yaml and the classic files end here.
  */
+import type { DiskSpec } from "../replication/index.ts";
 import type { GroupSpec } from "../resources/index.ts";
 
 export type Role = "data" | "director" | "replica" | "witness";
@@ -98,6 +99,11 @@ export interface ClusterConfig {
   readonly pings: readonly PingConfig[];
   readonly failover: FailoverConfig;
   readonly groups: readonly GroupSpec[];
+  /**
+   * Replicated disks, in the order of the file. Their first host is this one where `configForHost` knows it, and
+   * `discard-local` and `discard-remote` are as the first host sees them.
+   */
+  readonly disks: readonly DiskSpec[];
   /** heartbeat's `hopfudge` (default 1): part of the ttl field. */
   readonly hopfudge: number;
   /** `classic`: inner digest too (what 3.0.6 sends by default); `netstring`: without. */

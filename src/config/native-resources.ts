@@ -11,7 +11,16 @@ import { buildResource, defaultResourceName, type ResourceDraft } from "./resour
 import { nearest } from "./suggest.ts";
 
 /** The key that says of which kind a resource is. */
-const kinds = ["address", "filesystem", "mysqld", "shared_disk", "script", "lsb", "ocf"] as const;
+const kinds = [
+  "address",
+  "filesystem",
+  "mysqld",
+  "disk",
+  "shared_disk",
+  "script",
+  "lsb",
+  "ocf",
+] as const;
 type Kind = (typeof kinds)[number];
 
 const policyKeys = [
@@ -193,6 +202,7 @@ const readers: Readonly<Record<Kind, (reader: MapReader) => AnyDraft>> = {
   address: readAddress,
   filesystem: (reader) => readFilesystem(reader.child("filesystem")),
   mysqld: (reader) => readMysqld(reader.child("mysqld")),
+  disk: (reader) => ({ kind: "disk", disk: reader.text("disk") ?? "" }),
   shared_disk: (reader) => readSharedDisk(reader.child("shared_disk")),
   script: readScript,
   lsb: (reader) => ({ kind: "lsb", script: reader.text("lsb", word) ?? "" }),

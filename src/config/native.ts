@@ -3,6 +3,7 @@
  * never an exception. The schema is in README.md; the cross-checks are in `checks.ts`.
  */
 import { crossCheck, type Places } from "./checks.ts";
+import { diskSeenBy, mapDiskDevices } from "./disk-defaults.ts";
 import { quote, Report } from "./findings.ts";
 import type {
   ClusterConfig,
@@ -13,6 +14,7 @@ import type {
   Role,
   Timing,
 } from "./model.ts";
+import { readDisks } from "./native-disks.ts";
 import { readAuth, readLinks } from "./native-links.ts";
 import { readGroups } from "./native-resources.ts";
 import { addressProblem, MapReader, type Source } from "./reader.ts";
@@ -75,7 +77,8 @@ function readCluster(root: MapReader, options: NativeOptions): ClusterConfig {
   const links = readLinks(root, hostNames, places);
   const pings = readPings(root);
   const failover = readFailover(root);
-  const groups = readGroups(root, hosts, places);
+  const disks = readDisks(root, hosts, timing.deadtimeMs);
+  const groups = mapDiskDevices(readGroups(root, hosts, places), disks);
   const directories = root.child("directories");
   const wire = root.child("wire");
   const config: ClusterConfig = {
@@ -89,6 +92,7 @@ function readCluster(root: MapReader, options: NativeOptions): ClusterConfig {
     pings,
     failover,
     groups,
+    disks,
     hopfudge: wire.integer("hopfudge", 0, 100) ?? 1,
     messageFormat: wire.choice("message_format", ["classic", "netstring"]) ?? "classic",
     stateDirectory: directories.absolutePath("state") ?? "/var/lib/baton",
@@ -210,12 +214,15 @@ function readFailover(root: MapReader): FailoverConfig {
   return config;
 }
 
-/** The configuration as that host uses it: the peers of a link are the other data hosts. */
+/**
+ * The configuration as that host uses it: the peers of a link are the other data hosts, and its own side of a disk
+ * is the first. Done twice it changes nothing more.
+ */
 export function configForHost(config: ClusterConfig, self: string | undefined): ClusterConfig {
   if (self === undefined) return config;
   const own = self.toLowerCase();
   const links = config.links.map((link) =>
     "peers" in link ? { ...link, peers: link.peers.filter((peer) => peer.host !== own) } : link,
   );
-  return { ...config, links };
+  return { ...config, links, disks: config.disks.map((disk) => diskSeenBy(disk, own)) };
 }

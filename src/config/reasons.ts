@@ -1,7 +1,9 @@
 /** Reason codes of this room; `baton explain CODE` prints them. */
 import type { ReasonCatalogue } from "../base/index.ts";
+import { configDiskReasons } from "./reasons.disk.ts";
 
 export const configReasons = {
+  ...configDiskReasons,
   "BTN-CONFIG-UNREADABLE": {
     title: "A configuration file could not be read",
     meaning: "It is missing, not a regular file, larger than 1 MiB, or its mode forbids it.",

@@ -7,6 +7,7 @@ import { unreachable } from "../base/index.ts";
 import {
   type AddressSpec,
   type ClassicScriptSpec,
+  type DiskResourceSpec,
   defaultPolicy,
   type FilesystemSpec,
   type LsbSpec,
@@ -55,6 +56,7 @@ export type ResourceDraft =
       "socket" | "pidFile" | "port" | "user" | "monitorUser" | "recoveryStallMs" | "killAfterMs"
     >
   | Written<SharedDiskSpec>
+  | Written<DiskResourceSpec>
   | Written<ClassicScriptSpec, "searchPath">
   | Written<LsbSpec>
   | Written<OcfSpec, "checkLevel">;
@@ -77,6 +79,8 @@ export function defaultResourceName(draft: ResourceDraft): string {
       return "mysqld";
     case "shared-disk":
       return "shared-disk";
+    case "disk":
+      return draft.disk;
     case "classic-script":
       return [draft.script, ...draft.arguments].join("::");
     case "lsb":
@@ -125,6 +129,7 @@ export function buildResource(draft: ResourceDraft, group: readonly ResourceDraf
       return { ...draft, ...common, checkLevel: draft.checkLevel ?? 0 };
     case "address":
     case "shared-disk":
+    case "disk":
     case "lsb":
       return { ...draft, ...common };
     default:

@@ -15,18 +15,24 @@ export {
   type Generations,
   type ResyncView,
 } from "./contract.ts";
-export type {
-  AfterSplitBrainPolicy,
-  DigestAlgorithm,
-  DiskHost,
-  DiskSpec,
-  FencingPolicy,
-  HandlerName,
-  LocalDiskOptions,
-  MetadataPlace,
-  NetOptions,
-  Protocol,
-  ResyncOptions,
-  StartupOptions,
+export {
+  type AfterSplitBrainPolicy,
+  type DigestAlgorithm,
+  type DiskHost,
+  type DiskSpec,
+  type FencingPolicy,
+  type HandlerName,
+  handlerNames,
+  type LocalDiskOptions,
+  type MetadataPlace,
+  type NetOptions,
+  type Protocol,
+  type ResyncOptions,
+  type StartupOptions,
 } from "./options.ts";
-export { type DiskOutcome, type DiskProcessState, type DiskRequest, diskSocketPath } from "./process.ts";
+export {
+  type DiskOutcome,
+  type DiskProcessState,
+  type DiskRequest,
+  diskSocketPath,
+} from "./process.ts";

@@ -63,19 +63,22 @@ export interface DiskSpec {
   readonly handlers: Readonly<Partial<Record<HandlerName, string>>>;
 }
 
-export type HandlerName =
-  | "pri-on-incon-degr"
-  | "pri-lost-after-sb"
-  | "pri-lost"
-  | "fence-peer"
-  | "unfence-peer"
-  | "local-io-error"
-  | "initial-split-brain"
-  | "split-brain"
-  | "before-resync-target"
-  | "before-resync-source"
-  | "after-resync-target"
-  | "out-of-sync";
+/** drbd.md 8.4. */
+export const handlerNames = [
+  "pri-on-incon-degr",
+  "pri-lost-after-sb",
+  "pri-lost",
+  "fence-peer",
+  "unfence-peer",
+  "local-io-error",
+  "initial-split-brain",
+  "split-brain",
+  "before-resync-target",
+  "before-resync-source",
+  "after-resync-target",
+  "out-of-sync",
+] as const;
+export type HandlerName = (typeof handlerNames)[number];
 
 export interface NetOptions {
   readonly protocol: Protocol;

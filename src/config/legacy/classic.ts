@@ -108,6 +108,7 @@ export function classicToConfig(files: ClassicFiles, options: ClassicOptions): C
       splitBrainPolicy: "classic",
     },
     groups: converted.groups,
+    disks: [],
     hopfudge: haCf.draft.hopfudge,
     messageFormat: haCf.draft.messageFormat,
     stateDirectory: "/var/lib/baton",

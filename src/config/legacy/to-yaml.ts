@@ -209,6 +209,8 @@ function kindEntries(resource: ResourceSpec): Entries {
           ]),
         ],
       ];
+    case "disk":
+      return [["disk", scalar(resource.disk)]];
     case "classic-script":
       return scriptEntries(resource);
     case "lsb":
