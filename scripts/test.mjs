@@ -10,7 +10,7 @@ import { ensureSetup, pinnedNode } from "./setup.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const flags = process.argv.slice(2);
 const full = flags.includes("--full");
-const known = ["check", "unit", "sim", "interop", "faults"];
+const known = ["check", "unit", "sim", "interop", "kernel", "faults"];
 const asked = flags.filter((flag) => !flag.startsWith("--"));
 const suites = asked.length === 0 ? known : asked;
 const isRoot = process.getuid?.() === 0;
@@ -91,6 +91,7 @@ function steps(suite) {
         },
       ];
     case "interop":
+    case "kernel":
     case "faults":
       return [
         {
@@ -120,7 +121,9 @@ function files(folder, pattern) {
 }
 
 async function main() {
-  ensureSetup(["base", "lab", "interop"]);
+  // Without root nothing is installed for the kernel suite: it says that it is not run.
+  const kernel = suites.includes("kernel") && isRoot ? ["kernel"] : [];
+  ensureSetup(["base", "lab", "interop", ...kernel]);
   let passed = 0;
   let failed = 0;
   for (const suite of suites) {
