@@ -7,6 +7,7 @@ import {
   Lab,
   LabError,
   type LabProfile,
+  type LabStorage,
   labStatus,
   readAddress,
   statusText,
@@ -80,17 +81,10 @@ function addUpAndDown(parent: Command): void {
 
 interface UpArguments {
   readonly profile: LabProfile;
-  readonly storage: "shared" | "disk";
+  readonly storage: LabStorage;
 }
 
 async function up(options: UpArguments, command: Command): Promise<void> {
-  if (options.storage === "disk") {
-    throw new LabError(2, {
-      code: "BTN-LAB-STORAGE",
-      message: "Cannot use --storage disk: this version has no replicated disk",
-      fix: "Use --storage shared: one image that both data hosts see, as on a SAN",
-    });
-  }
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     // A second one must not end this process while it takes down what it built.
@@ -99,6 +93,7 @@ async function up(options: UpArguments, command: Command): Promise<void> {
   const lab = open(command);
   const built = await lab.up({
     profile: options.profile,
+    storage: options.storage,
     agentCommand: process.env["BATON_LAB_AGENT_COMMAND"],
     signal: interrupted.signal,
   });

@@ -11,11 +11,15 @@ import {
 } from "./host-files.ts";
 import { dataHosts, switchHost } from "./topology.ts";
 
-for (const profile of ["default", "fast", "chapter"] as const) {
-  test(`the cluster.yaml of profile ${profile} is accepted without an error`, () => {
-    const outcome = parseClusterYaml(clusterYaml(profile, "lab-0123456789abcdef"), "cluster.yaml", {
-      self: "dbm157",
-    });
+const shapes = (["default", "fast", "chapter"] as const).flatMap((profile) => [
+  { profile, storage: "shared", first: "shared-disk" } as const,
+  { profile, storage: "disk", first: "disk" } as const,
+]);
+
+for (const { profile, storage, first } of shapes) {
+  test(`the cluster.yaml of profile ${profile} with storage ${storage} is accepted without an error`, () => {
+    const text = clusterYaml({ profile, storage, clusterId: "lab-0123456789abcdef" });
+    const outcome = parseClusterYaml(text, "cluster.yaml", { self: "dbm157" });
     deepEqual(
       outcome.findings.filter(({ severity }) => severity === "error"),
       [],
@@ -27,7 +31,7 @@ for (const profile of ["default", "fast", "chapter"] as const) {
         prefers,
         resources.map(({ kind }) => kind),
       ]),
-      [["dbm157", ["shared-disk", "filesystem", "mysqld", "address"]]],
+      [["dbm157", [first, "filesystem", "mysqld", "address"]]],
     );
     deepEqual(
       outcome.config.links.map((link) =>

@@ -1,5 +1,5 @@
 /** The files that a host of the lab begins with, as text. */
-import type { LabProfile } from "./state.ts";
+import type { LabProfile, LabStorage } from "./state.ts";
 import {
   addressOf,
   dataHosts,
@@ -20,6 +20,11 @@ export const accounts = {
 export const paths = {
   databaseDevice: "/dev/san/database",
   claimDevice: "/dev/san/claim",
+  /** The replicated disk, what lies below it on each host, and its secret. */
+  disk: "r0",
+  diskDevice: "/dev/baton/r0",
+  backingDevice: "/dev/local/mysql",
+  diskSecret: "/etc/baton/disk.secret",
   database: "/database",
   mysqlConfig: "/etc/mysql/my.cnf",
   mysqlSocket: "/run/mysqld/mysqld.sock",
@@ -34,8 +39,15 @@ export const monitorUser = "baton";
 /** The account of `lab sql` and of the workload. */
 export const clientUser = "lab";
 
+/** What of a lab its cluster.yaml depends on. */
+export interface ClusterOptions {
+  readonly profile: LabProfile;
+  readonly storage: LabStorage;
+  readonly clusterId: string;
+}
+
 /** cluster.yaml, the same on each data host. */
-export function clusterYaml(profile: LabProfile, clusterId: string): string {
+export function clusterYaml({ profile, storage, clusterId }: ClusterOptions): string {
   const links = (["eth0", "eth1"] as const).map(
     (link) => `  - medium: ucast
     device: ${link}
@@ -59,15 +71,12 @@ ping:
 failover:
   auto_failback: off
   arbiter: none
-groups:
+${storage === "disk" ? replicatedDisk() : ""}groups:
   - name: mysql
     prefers: ${dataHosts[0]?.name}
     resources:
-      - shared_disk:
-          device: ${paths.databaseDevice}
-          claim_device: ${paths.claimDevice}
-      - filesystem:
-          device: ${paths.databaseDevice}
+${storage === "disk" ? `      - disk: ${paths.disk}\n` : sharedDisk}      - filesystem:
+          device: ${storage === "disk" ? paths.diskDevice : paths.databaseDevice}
           directory: ${paths.database}
           type: ext4
           options: [noatime]
@@ -82,6 +91,26 @@ groups:
           required_mount: ${paths.database}
       - address: ${writeAddress}/24
         device: eth0
+`;
+}
+
+const sharedDisk = `      - shared_disk:
+          device: ${paths.databaseDevice}
+          claim_device: ${paths.claimDevice}
+`;
+
+/** The chapter's r0: protocol C over the private network. */
+function replicatedDisk(): string {
+  const sides = dataHosts.map(
+    (host) =>
+      `      ${host.name}: {backing: ${paths.backingDevice}, address: ${addressOf(host, "eth1")}}`,
+  );
+  return `disks:
+  ${paths.disk}:
+    protocol: C
+    authentication: {algorithm: sha256, secret_file: ${paths.diskSecret}}
+    hosts:
+${sides.join("\n")}
 `;
 }
 

@@ -79,9 +79,10 @@ node 666 full c 1 7
 node 666 random c 1 8
 node 666 urandom c 1 9
 node 666 tty c 5 0
-mkdir "$root/dev/net" "$root/dev/pts" "$root/dev/shm" "$root/dev/san"
+mkdir "$root/dev/net" "$root/dev/pts" "$root/dev/shm" "$root/dev/san" "$root/dev/local"
 node 666 net/tun c 10 200
 node 666 fuse c 10 229
+node 660 loop-control c 10 237
 mount -n -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts "$root/dev/pts"
 mount -n -t tmpfs -o mode=1777,nosuid tmpfs "$root/dev/shm"
 ln -s pts/ptmx "$root/dev/ptmx"
@@ -119,7 +120,7 @@ rmdir /run/machine
 
 step="take its name"
 hostname "$LAB_HOST"
-for name in baton cl_status hb_standby hb_takeover; do
+for name in baton cl_status hb_standby hb_takeover drbdadm; do
   cat >"/run/baton-lab/bin/$name" <<SCRIPT
 #!/bin/sh
 BATON_NAME=$name exec "$LAB_NODE" --disable-warning=ExperimentalWarning "$LAB_CHECKOUT/src/main.ts" "\$@"

@@ -6,7 +6,7 @@ export { Load, type LoadOptions, type LoadReport } from "./load.ts";
 export { labNames } from "./names.ts";
 export { labPackages } from "./packages.ts";
 export { labReasons } from "./reasons.ts";
-export type { LabProfile, LabState } from "./state.ts";
+export type { LabProfile, LabState, LabStorage } from "./state.ts";
 export { type LabStatus, labStatus, statusText } from "./status.ts";
 export { dataHosts, type LinkName, labHosts, readAddress, writeAddress } from "./topology.ts";
 export {

@@ -31,6 +31,7 @@ import {
   type HostState,
   type LabProfile,
   type LabState,
+  type LabStorage,
   readState,
   writeState,
 } from "./state.ts";
@@ -39,9 +40,9 @@ import {
   detachLoops,
   loopDevices,
   loopsOfLab,
+  makeDatabase,
   makeHostDisk,
   makeSecrets,
-  makeSharedDisk,
   makeTree,
   removeLoopNodes,
 } from "./storage.ts";
@@ -73,6 +74,8 @@ export interface LabOptions {
 
 export interface UpOptions {
   readonly profile: LabProfile;
+  /** What the database lies on. @default "shared" */
+  readonly storage?: LabStorage | undefined;
   /**
    * Run by the boot script of data hosts instead of the agent; `BATON_LAB_AGENT_COMMAND`.
    * Empty: no agent, and `up` waits for no service.
@@ -124,18 +127,19 @@ export class Lab {
    * @returns false if the lab was up already, in the same shape
    * @throws {LabError} also when it is up in another shape, or no answer came
    */
-  async up({ profile, agentCommand, signal }: UpOptions): Promise<boolean> {
+  async up({ profile, storage = "shared", agentCommand, signal }: UpOptions): Promise<boolean> {
     requirePrograms();
     using lock = await this.#lock("up");
     const command = agentCommand ?? `exec baton agent --config ${paths.clusterConfig}`;
     const existing = this.state();
-    if (existing?.phase === "up") return await this.#alreadyUp(existing, { profile, command });
+    if (existing?.phase === "up")
+      return await this.#alreadyUp(existing, { profile, storage, command });
     if (existing !== undefined || this.#leftovers().length > 0) {
       this.#progress("an earlier lab was not finished, or not taken down: clearing it away");
       await this.#clear();
     }
     try {
-      await this.#build({ profile, command, signal });
+      await this.#build({ profile, storage, command, signal });
     } catch (error) {
       if (signal?.aborted !== true) throw error;
       this.#progress("interrupted: taking down what was built");
@@ -151,12 +155,13 @@ export class Lab {
 
   async #alreadyUp(
     state: LabState,
-    asked: { profile: LabProfile; command: string },
+    asked: { profile: LabProfile; storage: LabStorage; command: string },
   ): Promise<false> {
-    if (state.profile !== asked.profile || state.agentCommand !== asked.command) {
+    const { profile, storage, command } = asked;
+    if (state.profile !== profile || state.storage !== storage || state.agentCommand !== command) {
       throw new LabError(1, {
         code: "BTN-LAB-OTHER-SHAPE",
-        message: `Lab ${this.names.lab} is up already, with profile ${state.profile}`,
+        message: `Lab ${this.names.lab} is up already, with profile ${state.profile} and storage ${state.storage}`,
         fix: "Run `baton lab down` first, or use another name with --lab NAME",
       });
     }
@@ -173,28 +178,31 @@ export class Lab {
 
   async #build(options: {
     profile: LabProfile;
+    storage: LabStorage;
     command: string;
     signal: AbortSignal | undefined;
   }): Promise<void> {
-    const { profile, command, signal } = options;
+    const { profile, storage, command, signal } = options;
     const say = stopwatch(this.#progress);
     mkdirSync(this.names.directory, { recursive: true, mode: 0o700 });
     this.#write({
       version: 1,
       phase: "coming-up",
       profile,
-      storage: "shared",
+      storage,
       agentCommand: command,
       hosts: {},
       cuts: {},
       loopsBefore: loopDevices(),
     });
     const secrets = makeSecrets();
-    for (const host of [switchHost, ...labHosts]) makeTree(this.names, host, { profile, secrets });
+    for (const host of [switchHost, ...labHosts]) {
+      makeTree(this.names, host, { profile, storage, secrets });
+    }
     const withDisk = labHosts.filter(({ role }) => role === "data");
     await settled([
-      makeSharedDisk(this.names, secrets, signal).then(() =>
-        say("shared disk made, MariaDB's data in it"),
+      makeDatabase(this.names, storage, secrets, signal).then(() =>
+        say(`${storage === "disk" ? "replicated" : "shared"} disk made, MariaDB's data in it`),
       ),
       ...withDisk.map((host) => makeHostDisk(this.names, host, signal)),
       this.#powerOnSwitch().then(() =>
@@ -368,10 +376,7 @@ export class Lab {
   async #powerOn(host: LabHost): Promise<void> {
     const { names, freezer } = this;
     const loops: Record<string, string> = {};
-    const images: Record<string, ImageName> =
-      host.role === "data"
-        ? { disk: `disk-${host.name}`, database: "database", claim: "claim" }
-        : {};
+    const images = host.role === "data" ? imagesOf(host, this.#require().storage) : {};
     for (const [name, image] of Object.entries(images)) {
       loops[name] = await attachLoop(names, image);
       this.#setHost(host.name, { power: "off", loops: { ...loops } });
@@ -593,6 +598,14 @@ export class Lab {
       },
     };
   }
+}
+
+/** The images that a data host sees, by what they are to it. */
+function imagesOf({ name }: LabHost, storage: LabStorage): Readonly<Record<string, ImageName>> {
+  const own = { disk: `disk-${name}` } as const;
+  return storage === "disk"
+    ? { ...own, data: `data-${name}` }
+    : { ...own, database: "database", claim: "claim" };
 }
 
 /** The machine's init takes its orphans away when it gets to it: nothing to fail for, but worth a moment. */

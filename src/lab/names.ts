@@ -50,7 +50,7 @@ function shortHash(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 8);
 }
 
-export type ImageName = "database" | "claim" | `disk-${string}`;
+export type ImageName = "database" | "claim" | `disk-${string}` | `data-${string}`;
 
 /** The file behind a loop device. */
 export function imagePath(names: LabNames, image: ImageName): string {

@@ -20,12 +20,6 @@ export const labReasons = {
     meaning: "Nothing was changed.",
     action: "Correct what the message names; `baton lab --help` shows the forms.",
   },
-  "BTN-LAB-STORAGE": {
-    title: "This kind of storage can not be had yet",
-    meaning:
-      "`--storage disk` is the replicated disk, which this version does not contain; `shared` is one image that both data hosts see, as on a SAN.",
-    action: "Use `--storage shared`.",
-  },
   "BTN-LAB-NOT-UP": {
     title: "There is no lab of that name, or it did not finish coming up",
     meaning: "The command needs a lab that `baton lab up` has built.",

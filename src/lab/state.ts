@@ -29,7 +29,7 @@ const stateSchema = z.strictObject({
   version: z.literal(1),
   phase: z.enum(["coming-up", "up", "going-down"]),
   profile: z.enum(["default", "fast", "chapter"]),
-  storage: z.enum(["shared"]),
+  storage: z.enum(["shared", "disk"]),
   /** What the boot script runs on data hosts. */
   agentCommand: z.string(),
   hosts: z.record(z.string(), hostSchema),
@@ -44,6 +44,8 @@ export type HostState = z.infer<typeof hostSchema>;
 export type Cut = z.infer<typeof cutSchema>;
 export type LabState = z.infer<typeof stateSchema>;
 export type LabProfile = LabState["profile"];
+/** `disk`: replicated, each host has its own image; `shared`: one image that both see, as on a SAN. */
+export type LabStorage = LabState["storage"];
 
 /** What a state file holds. @throws {Error} if it is not one of ours */
 export function parseState(text: string): LabState {

@@ -20,6 +20,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { SECTOR_BYTES } from "../replication/index.ts";
 import { delay } from "../system/clock.ts";
 import { libc } from "../system/ffi.ts";
 import { run } from "./commands.ts";
@@ -34,10 +35,13 @@ import {
   paths,
 } from "./host-files.ts";
 import { clientPasswordPath, type ImageName, imagePath, type LabNames, treePath } from "./names.ts";
-import type { LabProfile } from "./state.ts";
-import type { LabHost } from "./topology.ts";
+import { imageLayout, writeSyncedMetadata } from "./replicated-image.ts";
+import type { LabProfile, LabStorage } from "./state.ts";
+import { dataHosts, type LabHost } from "./topology.ts";
 
 const mebibyte = 1_048_576;
+/** Of every file system here. */
+const blockBytes = 4_096;
 /** Sparse: what is not written takes no space. */
 const imageBytes = { database: 1_024 * mebibyte, claim: mebibyte, disk: 512 * mebibyte } as const;
 /** uapi/linux/loop.h */
@@ -78,6 +82,7 @@ const takenFromEtc = [
 /** Secrets of one lab, random, never shown. */
 export interface LabSecrets {
   readonly clusterKey: string;
+  readonly diskSecret: string;
   readonly clientPassword: string;
   readonly monitorPassword: string;
   readonly clusterId: string;
@@ -88,6 +93,7 @@ export function makeSecrets(): LabSecrets {
   const secret = (): string => randomBytes(24).toString("hex");
   return {
     clusterKey: secret(),
+    diskSecret: secret(),
     clientPassword: secret(),
     monitorPassword: secret(),
     clusterId: `lab-${randomBytes(8).toString("hex")}`,
@@ -98,9 +104,13 @@ export function makeSecrets(): LabSecrets {
 export function makeTree(
   names: LabNames,
   host: LabHost,
-  options: { readonly profile: LabProfile; readonly secrets: LabSecrets },
+  options: {
+    readonly profile: LabProfile;
+    readonly storage: LabStorage;
+    readonly secrets: LabSecrets;
+  },
 ): void {
-  const { profile, secrets } = options;
+  const { profile, storage, secrets } = options;
   const tree = treePath(names, host.name);
   const file = (path: string, text: string, mode = 0o644): void => {
     mkdirSync(dirname(join(tree, path)), { recursive: true });
@@ -125,9 +135,10 @@ export function makeTree(
   symlinkSync("/run/lock", join(tree, "var/lock"));
   mkdirSync(join(tree, "var/lib/baton"), { recursive: true, mode: 0o700 });
   if (host.role !== "data") return;
-  file(paths.clusterConfig, clusterYaml(profile, secrets.clusterId));
+  file(paths.clusterConfig, clusterYaml({ profile, storage, clusterId: secrets.clusterId }));
   file(paths.clusterKey, `${secrets.clusterKey}\n`, 0o600);
   file(paths.monitorPassword, `${secrets.monitorPassword}\n`, 0o600);
+  file(paths.diskSecret, `${secrets.diskSecret}\n`, 0o600);
   file(paths.mysqlConfig, myCnf());
   for (const directory of ["var/log/mysql", "var/lib/mysql"]) {
     mkdirSync(join(tree, directory), { recursive: true, mode: 0o750 });
@@ -148,9 +159,13 @@ export async function makeHostDisk(
   });
 }
 
-/** The shared image with MariaDB's data in it, made once and by no running server, and the claim's image. */
-export async function makeSharedDisk(
+/**
+ * What the database lies on, with MariaDB's data in it, made once and by no running server: one image that both hosts
+ * see and the claim's image, or an image for each host with the metadata of a replicated disk that is in sync.
+ */
+export async function makeDatabase(
   names: LabNames,
+  storage: LabStorage,
   secrets: LabSecrets,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -174,13 +189,42 @@ export async function makeSharedDisk(
   await run("mariadb-install-db", install, { names, signal, timeoutMs: 60_000 });
   const owner = `${accounts.mysql.uid}:${accounts.mysql.gid}`;
   await run("chown", ["-R", owner, data], { names, signal });
-  await makeImage(names, "database", { bytes: imageBytes.database, from: data, owner, signal });
-  await makeImage(names, "claim", { bytes: imageBytes.claim, signal });
+  if (storage === "disk") {
+    await makeReplicatedDisk(names, { from: data, owner }, signal);
+  } else {
+    await makeImage(names, "database", { bytes: imageBytes.database, from: data, owner, signal });
+    await makeImage(names, "claim", { bytes: imageBytes.claim, signal });
+  }
   rmSync(build, { recursive: true, force: true });
+}
+
+async function makeReplicatedDisk(
+  names: LabNames,
+  { from, owner }: { readonly from: string; readonly owner: string },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const layout = imageLayout(imageBytes.database);
+  const images = dataHosts.map((host) => imagePath(names, `data-${host.name}`));
+  const [first = "", second = ""] = images;
+  // The metadata lies behind the file system, which must not reach into it.
+  const blocks = Math.floor((layout.usableSectors * SECTOR_BYTES) / blockBytes);
+  const [name] = dataHosts;
+  await makeImage(names, `data-${name?.name}`, {
+    bytes: imageBytes.database,
+    blocks,
+    from,
+    owner,
+    signal,
+  });
+  await run("cp", ["--sparse=always", "--reflink=auto", first, second], { names, signal });
+  chmodSync(second, 0o600);
+  writeSyncedMetadata(images, layout);
 }
 
 interface ImageOptions {
   readonly bytes: number;
+  /** Blocks of 4 KiB that the file system has. @default all */
+  readonly blocks?: number;
   /** Of the top directory. @default root */
   readonly owner?: string;
   /** Makes an ext4 with a copy of this directory in it, without mounting anything. */
@@ -191,7 +235,7 @@ interface ImageOptions {
 async function makeImage(
   names: LabNames,
   image: ImageName,
-  { bytes, from, owner = "0:0", signal }: ImageOptions,
+  { bytes, blocks, from, owner = "0:0", signal }: ImageOptions,
 ): Promise<void> {
   const path = imagePath(names, image);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -210,7 +254,10 @@ async function makeImage(
     `root_owner=${owner}`,
     "-d",
     from,
+    "-b",
+    String(blockBytes),
     path,
+    ...(blocks === undefined ? [] : [String(blocks)]),
   ];
   await run("mkfs.ext4", options, { names, signal });
 }
@@ -289,7 +336,11 @@ export function removeLoopNodes(before: readonly string[]): void {
 
 /** `path:major:minor` for the boot script, so that the host's /dev has its devices and no others. */
 export function deviceNodes(loops: Readonly<Record<string, string>>): string {
-  const shown: Record<string, string> = { database: "san/database", claim: "san/claim" };
+  const shown: Record<string, string> = {
+    database: "san/database",
+    claim: "san/claim",
+    data: "local/mysql",
+  };
   const specs = Object.entries(loops).flatMap(([image, device]) => {
     const numbers = readFileSync(`/sys/block/${basename(device)}/dev`, "utf8").trim();
     const alias = shown[image];

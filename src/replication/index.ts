@@ -16,6 +16,14 @@ export {
   type ResyncView,
 } from "./contract.ts";
 export {
+  encodeSuperblock,
+  freshRing,
+  freshSuperblock,
+  type MetadataLayout,
+  planLayout,
+  SECTOR_BYTES,
+} from "./metadata/index.ts";
+export {
   type AfterSplitBrainPolicy,
   type DigestAlgorithm,
   type DiskHost,
