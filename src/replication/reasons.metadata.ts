@@ -74,6 +74,39 @@ export const metadataReasons = {
     meaning: "The bitmap is kept in memory; it is limited to 2 GiB, for 64 TiB of data.",
     action: "Use a smaller backing device.",
   },
+  "BTN-DISK-METADATA-OPEN": {
+    title: "The device can not be opened",
+    meaning: "The disk is not attached.",
+    action: "Check the path in the configuration, and that the device exists and is readable.",
+  },
+  "BTN-DISK-METADATA-BUSY": {
+    title: "Something else uses the device",
+    meaning:
+      "A mount, DRBD of the kernel, drbdmeta or another process of Baton has it. Two at once would destroy data.",
+    action: "Find it with `findmnt` and `fuser -v DEVICE`, and stop it.",
+  },
+  "BTN-DISK-METADATA-IO": {
+    title: "The device failed when the metadata was read or written",
+    meaning:
+      "What is on it is not known any more, so it is not used: an error of a write or flush is never retried and " +
+      "believed.",
+    action: "See the kernel's log. Replace the device, create metadata, and resync from the peer.",
+  },
+  "BTN-DISK-METADATA-EXISTS": {
+    title: "Metadata was not created because there is something on the device",
+    meaning: "The message says what it is and what would become of it.",
+    action: "If it is not needed any more: the same command with --force.",
+  },
+  "BTN-DISK-METADATA-INCONSISTENT": {
+    title: "The disk was not outdated because it is inconsistent",
+    meaning: "Its data can not be used anyway: it is in the middle of a resync, or new.",
+    action: "Nothing: to a fencing peer it counts as excluded (exit code 5 of `outdate`).",
+  },
+  "BTN-DISK-METADATA-DUMP": {
+    title: "A text is not a dump of metadata",
+    meaning: "Nothing was restored. Dumps of unclean metadata can not be restored on purpose.",
+    action: "The message names the line. Apply the activity log, then dump again.",
+  },
   "BTN-DISK-BITMAP-STREAM": {
     title: "The peer sent a bitmap that is none",
     meaning:

@@ -31,6 +31,15 @@ export {
   BitmapSender,
 } from "./bitmap-stream.ts";
 export {
+  type DumpInput,
+  diskStateOf,
+  formatDump,
+  formatGenerations,
+  formatGenerationsExplained,
+  type ParsedDump,
+  parseDump,
+} from "./dump.ts";
+export {
   BLOCK_BYTES,
   bitmapBytesFor,
   type DeviceSizes,

@@ -135,9 +135,11 @@ function external(
 ): Draft {
   const log = ring.stripes * ring.stripeBlocks * BLOCK_SECTORS;
   const superblock = form.kind === "indexed" ? form.index * SLOT_SECTORS : 0;
-  const size = form.kind === "indexed" ? SLOT_SECTORS : alignDown(sizes.metadataSectors);
+  const size = form.kind === "indexed" ? SLOT_SECTORS : sizes.metadataSectors;
   const bitmap = form.kind === "indexed" ? INDEXED_BITMAP_SECTOR : BLOCK_SECTORS + log;
-  const covered = (size - bitmap) * SECTORS_PER_BITMAP_SECTOR;
+  // Pages are written as a whole, so a part of one at the end of the device is of no use.
+  const area = alignDown(size - bitmap);
+  const covered = area * SECTORS_PER_BITMAP_SECTOR;
   return {
     form,
     ring,
@@ -145,8 +147,8 @@ function external(
     activityLogOffset: (superblock + BLOCK_SECTORS) * SECTOR_BYTES,
     activityLogBytes: log * SECTOR_BYTES,
     bitmapOffset: (superblock + bitmap) * SECTOR_BYTES,
-    bitmapAreaBytes: (size - bitmap) * SECTOR_BYTES,
-    bitmapSectorsLeft: size - bitmap,
+    bitmapAreaBytes: area * SECTOR_BYTES,
+    bitmapSectorsLeft: area,
     usableSectors: Math.min(MAX_DEVICE_SECTORS, sizes.backingSectors, covered),
     metadataSizeSectors: size,
     activityLogSectorOffset: BLOCK_SECTORS,
