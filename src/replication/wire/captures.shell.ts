@@ -173,7 +173,7 @@ function takeSegment(
 }
 
 const joined = (direction: Direction): Uint8Array =>
-  Buffer.concat(direction.pieces.map(({ bytes }) => bytes));
+  new Uint8Array(Buffer.concat(direction.pieces.map(({ bytes }) => bytes)));
 
 /** The first packet of a connection's first side says which socket it is; undefined: nothing was ever sent. */
 function socketOf(connection: Connection): SocketName | undefined {
