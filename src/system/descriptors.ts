@@ -75,6 +75,12 @@ export function sendNow(fd: number, address: bigint, length: number): number {
   return count === -1 ? -errno() : count;
 }
 
+/** Writes the pieces of memory that an array of `struct iovec` at `vector` names. @returns bytes or a negative errno */
+export function writeVectorNow(fd: number, vector: bigint, count: number): number {
+  const written = native.writev(fd, vector, count);
+  return written === -1 ? -errno() : written;
+}
+
 /** Several pieces of memory in order, for one `writev`. Made once, filled anew for each call. */
 export class IoVector {
   readonly capacity: number;
@@ -125,9 +131,8 @@ export class IoVector {
    */
   write(fd: number): number {
     if (this.#count === 0) return 0;
-    const count = native.writev(fd, this.#address + BigInt(this.#first * 16), this.#count);
-    if (count === -1) return -errno();
-    this.#drop(count);
+    const count = writeVectorNow(fd, this.#address + BigInt(this.#first * 16), this.#count);
+    if (count > 0) this.#drop(count);
     return count;
   }
 

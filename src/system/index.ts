@@ -28,11 +28,13 @@ export {
   setNonBlocking,
   VECTOR_MAX,
   writeNow,
+  writeVectorNow,
 } from "./descriptors.ts";
 export { DIRECT_ALIGNMENT_BYTES, DirectFile } from "./direct-file.ts";
 export { createEventDescriptor, drainEvent, signalEvent } from "./eventfd.ts";
 export { addressOf, errnoName, SystemCallError } from "./ffi.ts";
 export { shutDownFileSystem } from "./file-system-shutdown.ts";
+export { type FuseMountRequest, forceUnmount, mountFuse } from "./fuse-mount.ts";
 export {
   attachLoopDevice,
   backingFileOf,
@@ -50,9 +52,9 @@ export {
 export {
   becomeIoFlusher,
   isIoFlusher,
-  lockMemory,
+  lockProgram,
+  lockRange,
   setOomScore,
-  unlockMemory,
 } from "./memory-lock.ts";
 export { type Mount, type MountTable, mountAt, parseMountInfo } from "./mountinfo.ts";
 export {
