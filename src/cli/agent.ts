@@ -15,6 +15,7 @@ const defaultStateDirectory = "/var/lib/baton";
 interface AgentOptions {
   readonly config: string;
   readonly haDir?: string;
+  readonly drbdConf?: string;
   readonly name?: string;
   readonly insecure?: boolean;
 }
@@ -30,6 +31,10 @@ export function registerAgent(program: Command): void {
         .conflicts("haDir"),
     )
     .option("--ha-dir <directory>", "run straight from ha.cf, authkeys and haresources")
+    .option(
+      "--drbd-conf <file>",
+      "with --ha-dir: disks are described there (default: drbdadm's, if haresources names drbddisk)",
+    )
     .option(
       "--name <host>",
       "this host's name in the configuration (default: uname -n, or nodeinfo)",
@@ -104,7 +109,11 @@ async function load(
   const outcome: ConfigOutcome =
     options.haDir === undefined
       ? await loadNative(options.config, { self: options.name, insecure: options.insecure })
-      : await loadClassic(options.haDir, { self: options.name, insecure: options.insecure });
+      : await loadClassic(options.haDir, {
+          self: options.name,
+          insecure: options.insecure,
+          drbdConf: options.drbdConf,
+        });
   for (const finding of outcome.findings) say(formatFinding(finding));
   if (!outcome.ok) return undefined;
   const { config } = outcome;

@@ -6,6 +6,7 @@ import { print, printJson } from "./output.ts";
 
 interface CheckOptions {
   readonly haDir?: string;
+  readonly drbdConf?: string;
   readonly self?: string;
   readonly insecure?: boolean;
   readonly json?: boolean;
@@ -21,6 +22,10 @@ export function registerCheck(program: Command): void {
     .option(
       "--ha-dir <directory>",
       "check ha.cf, authkeys and haresources of this directory instead",
+    )
+    .option(
+      "--drbd-conf <file>",
+      "with --ha-dir: disks are described there (default: drbdadm's, if haresources names drbddisk)",
     )
     .option(
       "--self <host>",
@@ -53,7 +58,7 @@ async function runCheck(file: string | undefined, options: CheckOptions): Promis
   const outcome: ConfigOutcome & { readonly rows?: readonly ImportRow[] } =
     options.haDir === undefined
       ? await loadNative(path, loading)
-      : await loadClassic(path, loading);
+      : await loadClassic(path, { ...loading, drbdConf: options.drbdConf });
   process.exitCode = exitOfFindings(outcome.findings);
   const verdict = verdictOf(outcome.findings);
   if (options.json === true) {

@@ -8,6 +8,7 @@ import { clip, columns, print, printJson } from "./output.ts";
 
 interface ImportVerbOptions {
   readonly haDir?: string;
+  readonly drbdConf?: string;
   readonly output?: string;
   readonly force?: boolean;
   readonly insecure?: boolean;
@@ -20,15 +21,19 @@ export function registerImport(program: Command): void {
     .command("import")
     .summary("turn the classic files into cluster.yaml")
     .description(
-      "turn ha.cf, authkeys and haresources into cluster.yaml and tell what became of each directive",
+      "turn ha.cf, authkeys, haresources and drbd.conf into cluster.yaml and tell what became of each directive",
     )
     .argument(
       "[file...]",
-      "ha.cf, authkeys, haresources, or a directory; those not named are taken from beside the first",
+      "ha.cf, authkeys, haresources, drbd.conf, or a directory; those not named are taken from beside the first",
     )
     .option(
       "--ha-dir <directory>",
       "where files that are not named are, and the scripts (default for scripts: /etc/ha.d)",
+    )
+    .option(
+      "--drbd-conf <file>",
+      "disks are described there (default: drbdadm's, if haresources names drbddisk)",
     )
     .option("--output <file>", "write cluster.yaml there (default: print it)")
     .option("--force", "overwrite the file if it exists")
@@ -58,6 +63,7 @@ async function runImport(paths: readonly string[], options: ImportVerbOptions): 
   const { yaml, table, findings } = await importFiles({
     paths,
     haDir: options.haDir,
+    drbdConf: options.drbdConf,
     insecure: options.insecure,
   });
   process.exitCode = exitOfFindings(findings);

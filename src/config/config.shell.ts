@@ -5,6 +5,7 @@ import { readdir, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import type { BatonError } from "../base/index.ts";
+import { findDrbdConf, loadIncludes, secretAdvice } from "./drbd.shell.ts";
 import { readSmallFile } from "./files.shell.ts";
 import { Report } from "./findings.ts";
 import {
@@ -14,6 +15,7 @@ import {
   type ClassicOutcome,
   classicToConfig,
 } from "./legacy/classic.ts";
+import { namesDrbdDisk } from "./legacy/classic-disks.ts";
 import { parseHaCf } from "./legacy/ha-cf.ts";
 import type { Finding } from "./model.ts";
 import {
@@ -26,7 +28,7 @@ import { classicSearchPath } from "./resource-defaults.ts";
 import { authkeysProblem } from "./secret.shell.ts";
 import { configBytesMax } from "./yaml-tree.ts";
 
-export { loadSecret } from "./secret.shell.ts";
+export { loadDiskSecret, loadSecret } from "./secret.shell.ts";
 
 /** A resolver that does not answer within this time is taken to know nothing. */
 const resolveMs = 5_000;
@@ -55,6 +57,8 @@ export interface ClassicLoadOptions extends Pick<ClassicOptions, "self" | "insec
   readonly searchPath?: readonly string[] | undefined;
   /** False: do not check that this machine is a node. Default true. */
   readonly checkSelf?: boolean | undefined;
+  /** A drbd.conf; default: where drbdadm has it, if haresources names drbddisk. */
+  readonly drbdConf?: string | undefined;
 }
 
 /** What `loadClassic` gives: a `ConfigOutcome` with the table of directives. */
@@ -65,7 +69,10 @@ export async function loadClassic(
   directory: string,
   options: ClassicLoadOptions = {},
 ): Promise<ClassicLoadOutcome> {
-  const { files, findings } = await readClassicDirectory(directory);
+  const { files: three, findings: missing } = await readClassicDirectory(directory);
+  const drbd = await readDrbdFile(options.drbdConf, three.haresources);
+  const files = { ...three, drbdConf: drbd.file };
+  const findings = [...missing, ...drbd.findings];
   const self =
     options.self ?? (options.checkSelf === false ? undefined : await ownName(files.directory));
   const searchPath = options.searchPath ?? [join(files.directory, "resource.d"), "/etc/init.d"];
@@ -75,6 +82,7 @@ export async function loadClassic(
     insecure: options.insecure,
     mode: "run",
     searchPath,
+    includes: loadIncludes,
     scriptsFound: await findScripts(searchPath),
   });
   const report = new Report();
@@ -87,8 +95,20 @@ export async function loadClassic(
     ),
   );
   const { config, rows } = outcome;
+  if (config !== undefined) report.take(secretAdvice(config));
   if (config === undefined || report.refused) return { ok: false, findings: report.list(), rows };
   return { ok: true, config, findings: report.list(), rows };
+}
+
+/** The drbd.conf that was named, or drbdadm's own if haresources names drbddisk. */
+export async function readDrbdFile(
+  named: string | undefined,
+  haresources: ClassicFile | undefined,
+): Promise<{ readonly file: ClassicFile | undefined; readonly findings: readonly Finding[] }> {
+  const path = named ?? (namesDrbdDisk(haresources?.text ?? "") ? findDrbdConf() : undefined);
+  return path === undefined
+    ? { file: undefined, findings: [] }
+    : await readClassicFile(resolve(path), false);
 }
 
 /** The three files as text. A missing file is undefined; an unreadable one is a finding as well. */

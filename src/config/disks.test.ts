@@ -42,6 +42,15 @@ function findings(disks: string, use = groups): readonly string[] {
 const withLines = (...lines: readonly string[]): string =>
   [plain, ...lines.map((line) => `    ${line}`)].join("\n");
 
+test("the example of a disk in the documentation is fine, on either host and on none", () => {
+  const text = readFileSync(
+    new URL("../../docs/examples/cluster-disk.yaml", import.meta.url),
+    "utf8",
+  );
+  for (const self of [undefined, "dbm157", "DBM158"])
+    deepEqual(parseClusterYaml(text, "cluster.yaml", { self }).findings, []);
+});
+
 test("a disk needs two hosts with a device and an address; the rest has safe defaults", () => {
   const { disk, config, findings: found } = read(plain);
   deepEqual(found, []);

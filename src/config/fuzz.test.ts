@@ -14,6 +14,7 @@ import { parseClusterYaml } from "./native.ts";
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8");
 const example = read("../../docs/examples/cluster.yaml");
+const exampleWithDisk = read("../../docs/examples/cluster-disk.yaml");
 const chapter = {
   haCf: read("testdata/chapter/ha.cf"),
   authkeys: read("testdata/chapter/authkeys"),
@@ -88,7 +89,8 @@ function findingsAreWhole(findings: readonly Finding[]): void {
 test("cluster.yaml: any bytes and any mutation give a configuration or findings, never an exception", () => {
   const texts = fc.oneof(
     { weight: 1, arbitrary: bytes },
-    { weight: 4, arbitrary: mutated(example) },
+    { weight: 2, arbitrary: mutated(example) },
+    { weight: 3, arbitrary: mutated(exampleWithDisk) },
   );
   fc.assert(
     fc.property(texts, (text) => {

@@ -1,11 +1,14 @@
 /** Loads a secret from where the configuration says it is. Secrets never appear in messages. */
 import { join } from "node:path";
 import { BatonError, fail, ok, type Result } from "../base/index.ts";
+import { secretOfDrbdConf } from "./drbd.shell.ts";
 import { readSmallFile, type SmallFile } from "./files.shell.ts";
 import { parseAuthkeys } from "./legacy/authkeys.ts";
 import type { SecretSource } from "./model.ts";
+import { drbdConfSecret } from "./native-disks.ts";
 
 const secretBytesMax = 4_096;
+const diskSecretBytesMax = 63;
 
 /** What a test replaces. */
 export interface SecretSurroundings {
@@ -49,6 +52,25 @@ export async function loadSecret(
     case "authkeys":
       return await fromAuthkeys(source.path, source.index, around.uid);
   }
+}
+
+/**
+ * The shared secret of a disk (CRAM-HMAC): `secretFile` of its options is a file of mode 0600, or
+ * `drbd.conf:FILE#RESOURCE`, whose mode is not checked, because drbdadm does not either. At most 63 bytes
+ * (drbd.md section 0).
+ */
+export async function loadDiskSecret(secretFile: string): Promise<Result<Uint8Array>> {
+  const read = secretFile.startsWith(drbdConfSecret)
+    ? secretOfDrbdConf(secretFile)
+    : await loadSecret({ kind: "file", path: secretFile });
+  if (!read.ok || read.value.length <= diskSecretBytesMax) return read;
+  return fail(
+    secretError(
+      `The secret in ${secretFile} is longer than ${diskSecretBytesMax} bytes`,
+      "shorten it on both hosts",
+      "The protocol has no room for it, so no connection is made",
+    ),
+  );
 }
 
 async function fromAuthkeys(path: string, index: number, uid: number): Promise<Result<Uint8Array>> {
@@ -110,8 +132,10 @@ function refused(cause: BatonError): Result<Uint8Array> {
   return fail(secretError(cause.message, "create it, owned by root, mode 0600"));
 }
 
-function secretError(message: string, fix: string): BatonError {
-  const consequence =
-    "Without the key no heartbeat can be signed or believed, so nothing is started";
+function secretError(
+  message: string,
+  fix: string,
+  consequence = "Without the key no heartbeat can be signed or believed, so nothing is started",
+): BatonError {
   return new BatonError({ code: "BTN-CONFIG-SECRET", message, consequence, fix });
 }

@@ -1,6 +1,8 @@
 /** What a resource word of haresources becomes (heartbeat.md 2.4; the table is in README.md). */
+import type { DiskSpec } from "../../replication/index.ts";
 import type { GroupSpec, ResourceSpec } from "../../resources/index.ts";
 import { addressFamily, isUnusable, prefixMax } from "../addresses.ts";
+import { diskOfDevice } from "../disk-defaults.ts";
 import { printable, quote, Report } from "../findings.ts";
 import type { Finding } from "../model.ts";
 import { buildResource, defaultResourceName, type ResourceDraft } from "../resource-defaults.ts";
@@ -17,6 +19,8 @@ export interface ScriptOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Names of the scripts found in `searchPath`; undefined: nobody looked. */
   readonly scriptsFound: ReadonlySet<string> | undefined;
+  /** What drbd.conf describes. */
+  readonly disks: readonly DiskSpec[];
 }
 
 export interface ClassicGroups {
@@ -103,6 +107,8 @@ function convert(word: ResourceWord, options: ScriptOptions): Conversion {
       ),
     };
   }
+  const onOurDisk = diskConversion(word, options.disks);
+  if (onOurDisk !== undefined) return onOurDisk;
   const onDisk = options.scriptsFound?.has(word.script) === true;
   if (options.mode === "run" && onDisk && !word.shorthand) return asScript;
   const builtIn = builtInOf(word);
@@ -127,6 +133,28 @@ function convert(word: ResourceWord, options: ScriptOptions): Conversion {
         ? "a bare address is handled by the built-in kind"
         : `no script of that name is on disk, so the built-in kind is used`;
   return { draft: builtIn, verdict: replaced(`${why}: ${builtIn.kind}`) };
+}
+
+/** `drbddisk::r0` of a disk that we hold, and a file system on it: the scripts' own tools know neither. */
+function diskConversion(word: ResourceWord, disks: readonly DiskSpec[]): Conversion | undefined {
+  const [argument, ...more] = word.arguments;
+  if (word.script === "drbddisk" && more.length === 0) {
+    // Without a name the script means all resources, which is the one if there is one.
+    const disk = disks.find((each) =>
+      argument === undefined ? disks.length === 1 : each.name === argument,
+    );
+    if (disk === undefined) return undefined;
+    return {
+      draft: { kind: "disk", name: undefined, policy: {}, disk: disk.name },
+      verdict: replaced(`the disk ${disk.name} of drbd.conf: disk`),
+    };
+  }
+  if (word.script !== "Filesystem" || argument === undefined) return undefined;
+  const disk = diskOfDevice(disks, argument);
+  const draft = disk === undefined ? undefined : filesystemOf(word.arguments);
+  return draft === undefined || disk === undefined
+    ? undefined
+    : { draft, verdict: replaced(`mounted from the disk ${disk.name}: filesystem`) };
 }
 
 function script(word: ResourceWord, options: ScriptOptions): Conversion {

@@ -4,13 +4,17 @@
  * constraints is advice.
  */
 import { canonicalAddress } from "../addresses.ts";
+import { diskSeenBy, mapDiskDevices } from "../disk-defaults.ts";
 import { didYouMean, quote, Report } from "../findings.ts";
 import type { AuthConfig, ClusterConfig, Finding, Timing } from "../model.ts";
 import { classicSearchPath, scriptEnvironment } from "../resource-defaults.ts";
 import { nearest } from "../suggest.ts";
 import { addressLeaseMs, timingOf, timingViolations } from "../timing.ts";
 import { type Authkeys, parseAuthkeys } from "./authkeys.ts";
+import { checkClassicDisks } from "./classic-disks.ts";
 import { convertGroups } from "./classic-resources.ts";
+import { type DrbdOutcome, readDrbdConf } from "./drbd-conf.ts";
+import type { IncludeLoader } from "./drbd-parser.ts";
 import { type HaCf, parseHaCf } from "./ha-cf.ts";
 import { parseHaresources } from "./haresources.ts";
 import type { ImportRow } from "./rows.ts";
@@ -28,6 +32,8 @@ export interface ClassicFiles {
   /** Decoded byte for byte (latin1). */
   readonly authkeys: ClassicFile | undefined;
   readonly haresources: ClassicFile | undefined;
+  /** DRBD's configuration, if disks are to be taken from it. */
+  readonly drbdConf?: ClassicFile | undefined;
 }
 
 export interface ClassicOptions {
@@ -44,6 +50,8 @@ export interface ClassicOptions {
   /** Where the keys are read from later, if not where `files.authkeys` was read. */
   readonly authkeysPath?: string | undefined;
   readonly scriptsFound?: ReadonlySet<string> | undefined;
+  /** Files that drbd.conf includes; without it an include is an error. */
+  readonly includes?: IncludeLoader | undefined;
 }
 
 export interface ClassicOutcome {
@@ -73,11 +81,15 @@ export function classicToConfig(files: ClassicFiles, options: ClassicOptions): C
   );
   const haresourcesFile = files.haresources?.file ?? `${directory}/haresources`;
   const parsed = parseHaresources(files.haresources?.text ?? "", haresourcesFile, haCf.draft.nodes);
+  const times = timingOf(haCf.times);
+  const drbd = drbdOf(files, options, haCf.draft.nodes, times);
+  const disks = drbd?.disks ?? [];
   const converted = convertGroups(parsed.groups, haresourcesFile, {
     mode: options.mode ?? "run",
     searchPath: options.searchPath ?? defaultSearchPath(directory),
     environment: environmentOf(haCf, directory, options),
     scriptsFound: options.scriptsFound,
+    disks,
   });
   if (files.haCf !== undefined) take(report, rows, haCf);
   if (files.authkeys !== undefined) take(report, rows, authkeys);
@@ -89,6 +101,7 @@ export function classicToConfig(files: ClassicFiles, options: ClassicOptions): C
       findings: [...parsed.findings, ...converted.findings],
     });
   }
+  if (drbd !== undefined) take(report, rows, drbd);
   if (files.haCf !== undefined) checkMembers(haCf, files.haCf.file, report, options.self);
   if (report.refused || files.haCf === undefined)
     return { config: undefined, rows, findings: report.list() };
@@ -97,7 +110,7 @@ export function classicToConfig(files: ClassicFiles, options: ClassicOptions): C
     clusterName: clusterNameOf(haCf.draft.clusterName),
     clusterId: clusterIdOf(haCf, authkeys, options.digest),
     hosts: haCf.draft.nodes.map((name) => ({ name, roles: ["data"] })),
-    timing: timingOf(haCf.times),
+    timing: times,
     auth: authOf(authkeys, options.authkeysPath ?? files.authkeys?.file ?? ""),
     links: haCf.draft.links,
     pings: haCf.draft.pings,
@@ -107,8 +120,8 @@ export function classicToConfig(files: ClassicFiles, options: ClassicOptions): C
       arbiter: { kind: "none" },
       splitBrainPolicy: "classic",
     },
-    groups: converted.groups,
-    disks: [],
+    groups: mapDiskDevices(converted.groups, disks),
+    disks: disks.map((disk) => diskSeenBy(disk, options.self?.toLowerCase() ?? "")),
     hopfudge: haCf.draft.hopfudge,
     messageFormat: haCf.draft.messageFormat,
     stateDirectory: "/var/lib/baton",
@@ -116,15 +129,22 @@ export function classicToConfig(files: ClassicFiles, options: ClassicOptions): C
     journalDirectory: "/var/log/baton",
     heartbeatDirectory: "/var/lib/heartbeat",
   };
-  adviseClassic(
-    config,
-    haCf,
-    files.haCf.file,
-    haresourcesFile,
-    parsed.groups.map((group) => group.line),
-    report,
-  );
+  const lines = parsed.groups.map((group) => group.line);
+  adviseClassic(config, haCf, files.haCf.file, haresourcesFile, lines, report);
+  if (drbd !== undefined) checkClassicDisks(config, drbd, { file: haresourcesFile, lines }, report);
+  if (report.refused) return { config: undefined, rows, findings: report.list() };
   return { config, rows, findings: report.list() };
+}
+
+function drbdOf(
+  files: ClassicFiles,
+  options: ClassicOptions,
+  hosts: readonly string[],
+  { deadtimeMs }: Timing,
+): DrbdOutcome | undefined {
+  if (files.drbdConf === undefined) return undefined;
+  const load = options.includes ?? (() => undefined);
+  return readDrbdConf(files.drbdConf, { load, hosts, deadtimeMs });
 }
 
 function take(

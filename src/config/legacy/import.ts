@@ -1,5 +1,8 @@
 /** `baton import`: classic files -> cluster.yaml, with a table of what became of each directive. */
+
+import type { DiskSpec } from "../../replication/index.ts";
 import { addressFamily, canonicalAddress } from "../addresses.ts";
+import { defaultNet } from "../disk-defaults.ts";
 import { formatDuration } from "../durations.ts";
 import { Report } from "../findings.ts";
 import type { ClusterConfig, Finding, LinkConfig, Timing } from "../model.ts";
@@ -30,11 +33,14 @@ export function importClassic(files: ClassicFiles, options: ImportOptions): Impo
   // The original's timers are advised on as they are; what is written obeys our own constraints.
   report.take(classic.findings.filter((finding) => finding.code !== "BTN-CONFIG-LEASE-OFF"));
   const timing = fitTiming(classic.config.timing);
-  const rows = [
+  const rows: ImportRow[] = [
     ...classic.rows,
     ...timingRows(classic.config.timing, timing, files.haCf?.file ?? "ha.cf"),
   ];
-  const config = { ...classic.config, timing, links: nameLinks(classic.config, options) };
+  const fitted = fitDisks(classic.config.disks, timing.deadtimeMs, files.drbdConf?.file ?? "");
+  rows.push(...fitted.rows);
+  const links = nameLinks(classic.config, options);
+  const config = { ...classic.config, timing, disks: fitted.disks, links };
   const yaml = writeClusterYaml(config, heading(files, config.links));
   const read = parseClusterYaml(yaml, "cluster.yaml", { insecure: options.insecure });
   const told = new Set(classic.findings.map((finding) => finding.code));
@@ -65,6 +71,33 @@ export function fitTiming(timing: Timing): Timing {
   });
 }
 
+/** C5: what is written follows deadtime, which is the operator's own choice; the other timers are kept. */
+export function fitDisks(
+  disks: readonly DiskSpec[],
+  deadtimeMs: number,
+  file: string,
+): { readonly disks: readonly DiskSpec[]; readonly rows: readonly ImportRow[] } {
+  const usual = defaultNet("native", deadtimeMs);
+  const rows: ImportRow[] = [];
+  const fitted = disks.map((disk) => {
+    const { net } = disk;
+    const late = net.pingIntervalMs + net.pingTimeoutMs >= deadtimeMs;
+    const timeoutMs = net.timeoutMs < deadtimeMs ? net.timeoutMs : usual.timeoutMs;
+    const pingTimeoutMs = late ? usual.pingTimeoutMs : net.pingTimeoutMs;
+    for (const [directive, from, to] of [
+      ["timeout", net.timeoutMs, timeoutMs],
+      ["ping-timeout", net.pingTimeoutMs, pingTimeoutMs],
+    ] as const) {
+      if (from === to) continue;
+      const reason = `written as ${formatDuration(to)} for disk ${disk.name}: the disk must notice a loss before deadtime (C5)`;
+      const text = formatDuration(from);
+      rows.push({ file, line: undefined, directive, text, outcome: "changed", reason });
+    }
+    return { ...disk, net: { ...net, timeoutMs, pingTimeoutMs } };
+  });
+  return { disks: fitted, rows };
+}
+
 function timingRows(before: Timing, after: Timing, file: string): readonly ImportRow[] {
   const names = {
     keepaliveMs: "keepalive",
@@ -82,7 +115,8 @@ function timingRows(before: Timing, after: Timing, file: string): readonly Impor
 }
 
 function heading(files: ClassicFiles, links: readonly LinkConfig[]): readonly string[] {
-  const names = [files.haCf, files.authkeys, files.haresources]
+  const names = [files.haCf, files.authkeys, files.haresources, files.drbdConf]
+    .filter((file) => file !== undefined)
     .map((file) => file?.file ?? "")
     .join(", ");
   const anonymous = links.some(

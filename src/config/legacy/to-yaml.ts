@@ -15,6 +15,7 @@ import {
   type ResourceDraft,
   scriptEnvironment,
 } from "../resource-defaults.ts";
+import { diskLines } from "./disks-to-yaml.ts";
 
 /** @param heading comment lines for the top, without `#` */
 export function writeClusterYaml(config: ClusterConfig, heading: readonly string[]): string {
@@ -54,6 +55,7 @@ export function writeClusterYaml(config: ClusterConfig, heading: readonly string
     `  ipfail: ${failover.ipfail}`,
     `  arbiter: ${failover.arbiter.kind}   # two hosts: if all links fail at once, both can take over`,
     `  split_brain_policy: ${failover.splitBrainPolicy}   # safe: wait for \`baton takeover --peer-is-dead\``,
+    ...diskLines(config.disks, config.timing.deadtimeMs, { scalar, list, flow }),
     "",
     "groups:",
     ...config.groups.flatMap(groupLines),
