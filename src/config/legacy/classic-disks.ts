@@ -36,7 +36,8 @@ export function checkClassicDisks(
     for (const resource of group.resources) {
       if (resource.kind !== "classic-script" || resource.script !== "drbddisk") continue;
       const [name] = resource.arguments;
-      if (name === undefined || drbd.resources.includes(name)) continue;
+      if (name === undefined || drbd.resources.length === 0 || drbd.resources.includes(name))
+        continue;
       report.advice(groups.file, groups.lines[index], "BTN-CONFIG-DISK-NO-CONF", {
         message: `${resource.name}: drbd.conf describes no resource ${quote(name)}${didYouMean(nearest(name, drbd.resources))}`,
         consequence: "the script drbddisk runs as before, with DRBD's own tools",
