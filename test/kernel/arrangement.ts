@@ -3,22 +3,43 @@
  * backings are files of this host, so what must be equal is compared here, block by block.
  */
 import { equal } from "node:assert/strict";
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { CommandName } from "../../src/replication/wire/packets.ts";
 import { waitFor } from "../support/wait.ts";
+import { decodeCapture } from "./decode.ts";
 import { KernelPeer } from "./guest.ts";
 import { KernelSide } from "./kernel-side.ts";
 import { Lan } from "./lan.ts";
-import type { ResourceEnd, ResourceOptions } from "./resource.ts";
+import type { ResourceOptions } from "./resource.ts";
 import { block, demand, type Side, stateLimitMs } from "./side.ts";
 
 const mib = 1_048_576;
 const blockBytes = 4_096;
 /** The last page of the device is the superblock of internal metadata; its first eight bytes are the agreed size in sectors (drbd.md 7.3). */
 const superblockBytes = 4_096;
+/** drbdmeta wants a minor number that no device of this host has. */
+const minorOfNobody = "147";
+
+/** Of a guest's disks, in this order: the first side's small and large one, the second side's. */
+const diskSizes = [32 * mib, 256 * mib, 32 * mib, 256 * mib] as const;
 
 /** Options of one scenario. */
 export interface Setting extends ResourceOptions {
-  /** Of CRAM-HMAC on Baton's side, if it shall be another than the kernel's. */
+  /** Which of its two disks each side uses: the small (0) or the large one (1). @default 0 */
+  readonly disk?: 0 | 1;
+  /** Of CRAM-HMAC on the second side, if it shall be another than the first's. */
   readonly otherSecret?: string;
   /** Further files in the guest: path to text. */
   readonly files?: Readonly<Record<string, string>>;
@@ -29,16 +50,51 @@ export abstract class Arrangement implements AsyncDisposable {
   readonly lan: Lan;
   abstract readonly first: Side;
   abstract readonly second: Side;
+  #setting: Setting = {};
+  #swapped = false;
+  #captures = 0;
+  #capture = "";
 
   protected constructor(lan: Lan) {
     this.lan = lan;
   }
 
-  /** Sets the options of both; whatever ran is ended first. */
-  abstract configure(setting: Setting): Promise<void>;
+  /** Gives both sides their options, and numbers of disks. */
+  protected abstract apply(setting: Setting, disks: readonly [number, number]): Promise<void>;
+
+  /** Ends the sides; the network is closed afterwards. */
+  protected abstract close(): Promise<void>;
 
   /** Pulls and plugs the cable between the two. */
   abstract link(up: boolean): Promise<void>;
+
+  /** A scenario begins: what ran is ended, the options are set, packets are recorded. */
+  async begin(setting: Setting): Promise<void> {
+    await this.clean();
+    this.#setting = setting;
+    this.#swapped = false;
+    await this.#apply();
+    await this.lan.endCaptures();
+    if (this.#capture !== "") rmSync(this.#capture, { force: true });
+    this.#capture = await this.lan.capture(`scenario${this.#captures++}`);
+  }
+
+  /** From now on each side uses the other's disk. Both must be down. */
+  async swapBackings(): Promise<void> {
+    this.#swapped = !this.#swapped;
+    await this.#apply();
+  }
+
+  /** How many of these packets were sent in this scenario, by either side. */
+  packets(command: CommandName): number {
+    const pattern = new RegExp(` ${command} `);
+    return this.trace().filter((line) => pattern.test(line)).length;
+  }
+
+  /** What the two said in this scenario, one line for each packet. */
+  trace(): readonly string[] {
+    return decodeCapture(readFileSync(this.#capture));
+  }
 
   /** Both with fresh metadata, connected, Inconsistent. */
   async fresh(): Promise<void> {
@@ -68,6 +124,11 @@ export abstract class Arrangement implements AsyncDisposable {
     await Promise.all([action(this.first), action(this.second)]);
   }
 
+  async #apply(): Promise<void> {
+    const disk = this.#setting.disk ?? 0;
+    await this.apply(this.#setting, this.#swapped ? [disk + 2, disk] : [disk, disk + 2]);
+  }
+
   other(side: Side): Side {
     return side === this.first ? this.second : this.first;
   }
@@ -79,12 +140,42 @@ export abstract class Arrangement implements AsyncDisposable {
     await waitFor(
       "both devices are equal block by block",
       () => {
-        found = differences(this.first, this.second);
+        found = this.differences();
         return found.length === 0;
       },
       20_000,
       () => `They differ in blocks ${found.join(" ")}`,
     );
+  }
+
+  /** The first blocks of the data area that are not the same on both sides. */
+  differences(): readonly number[] {
+    return differences(this.first, this.second);
+  }
+
+  /** Fills the data area with what compresses to nothing; its side must not be attached. */
+  scribble(side: Side): void {
+    withFile(side.backing, "r+", (file) => {
+      for (let at = 0; at + 2 * mib <= fstatSync(file).size; at += mib) {
+        writeSync(file, randomBytes(mib), 0, mib, at);
+      }
+    });
+  }
+
+  /** What drbdmeta says of a copy of a side's backing, once its activity log is applied. */
+  drbdmeta(side: Side): MetadataSaid {
+    const copy = join(this.lan.directory, `${side.name}.copy`);
+    execFileSync("cp", ["--sparse=always", side.backing, copy]);
+    const loop = text("losetup", ["-f", "--show", copy]);
+    try {
+      const ask = (...words: readonly string[]): string =>
+        text("drbdmeta", ["--force", minorOfNobody, "v08", loop, "internal", ...words]);
+      ask("apply-al");
+      return { dump: ask("dump-md"), generations: ask("get-gi"), state: ask("dstate") };
+    } finally {
+      execFileSync("losetup", ["-d", loop]);
+      rmSync(copy);
+    }
   }
 
   /** The first line of a block of the backing. */
@@ -136,9 +227,13 @@ export abstract class Arrangement implements AsyncDisposable {
     await this.close();
     await this.lan[Symbol.asyncDispose]();
   }
+}
 
-  /** Ends the sides; the network is closed afterwards. */
-  protected abstract close(): Promise<void>;
+/** What drbdmeta prints. */
+export interface MetadataSaid {
+  readonly dump: string;
+  readonly generations: string;
+  readonly state: string;
 }
 
 class TwoKernels extends Arrangement {
@@ -149,13 +244,15 @@ class TwoKernels extends Arrangement {
   constructor(lan: Lan, peers: readonly [KernelPeer, KernelPeer]) {
     super(lan);
     this.#peers = peers;
-    this.first = new KernelSide(peers[0], 0);
-    this.second = new KernelSide(peers[1], 0);
+    this.first = new KernelSide(peers[0]);
+    this.second = new KernelSide(peers[1]);
   }
 
-  async configure({ otherSecret, files, ...options }: Setting): Promise<void> {
-    await this.clean();
-    const ends: readonly [ResourceEnd, ResourceEnd] = [this.first.end, this.second.end];
+  protected async apply(
+    { otherSecret, files, ...options }: Setting,
+    disks: readonly [number, number],
+  ): Promise<void> {
+    const ends = [this.first.end(disks[0]), this.second.end(disks[1])] as const;
     await this.first.configure(ends, options, undefined, files);
     await this.second.configure(ends, options, otherSecret, files);
   }
@@ -170,18 +267,34 @@ class TwoKernels extends Arrangement {
   }
 }
 
-/** Two kernels with one disk of that size each. */
-export async function kernels(sizeMib: number): Promise<Arrangement> {
+/** Two kernels. */
+export async function kernels(): Promise<Arrangement> {
   const lan = Lan.open();
   const hosts = { alice: "10.77.0.1", bob: "10.77.0.2" };
-  const boot = (name: keyof typeof hosts): Promise<KernelPeer> =>
-    KernelPeer.start({ lan, name, address: hosts[name], disks: [sizeMib * mib], hosts });
   try {
+    const disks = makeDisks(lan);
+    const boot = (name: keyof typeof hosts): Promise<KernelPeer> =>
+      KernelPeer.start({ lan, name, address: hosts[name], disks, hosts });
     return new TwoKernels(lan, await Promise.all([boot("alice"), boot("bob")]));
   } catch (error) {
     await lan[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function makeDisks(lan: Lan): readonly string[] {
+  return diskSizes.map((bytes, index) => {
+    const path = join(lan.directory, `disk${index}.raw`);
+    withFile(path, "w", (file) => ftruncateSync(file, bytes));
+    return path;
+  });
+}
+
+function text(program: string, words: readonly string[]): string {
+  return execFileSync(program, words, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  }).trim();
 }
 
 function withFile<Value>(path: string, flags: string, action: (file: number) => Value): Value {

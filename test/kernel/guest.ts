@@ -4,7 +4,7 @@
  * host's page cache: they outlive resets, and may be read here at any moment, or used here once the guest has let go.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, ftruncateSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { waitFor } from "../support/wait.ts";
@@ -23,8 +23,8 @@ export interface KernelPeerOptions {
   /** Also the guest's `uname -n`; at most 8 characters. */
   readonly name: string;
   readonly address: string;
-  /** Sizes in bytes: /dev/vda, /dev/vdb and so on. */
-  readonly disks: readonly number[];
+  /** Raw files: /dev/vda, /dev/vdb and so on. */
+  readonly disks: readonly string[];
   /** Further lines of /etc/hosts: name to address. */
   readonly hosts?: Readonly<Record<string, string>>;
 }
@@ -54,14 +54,9 @@ export class KernelPeer implements AsyncDisposable {
     this.#directory = folder(options.lan, options.name);
   }
 
-  /** Makes the disks, boots, and waits until the guest takes commands. */
+  /** Boots, and waits until the guest takes commands. */
   static async start(options: KernelPeerOptions): Promise<KernelPeer> {
     const peer = new KernelPeer(options);
-    options.disks.forEach((bytes, index) => {
-      const file = openSync(peer.disk(index), "a");
-      ftruncateSync(file, bytes);
-      closeSync(file);
-    });
     options.lan.addTap(peer.#tap());
     try {
       await peer.#powerOn();
@@ -74,7 +69,7 @@ export class KernelPeer implements AsyncDisposable {
 
   /** The file behind /dev/vda (0), /dev/vdb (1) and so on. */
   disk(index: number): string {
-    return join(this.#directory, `disk${index}.raw`);
+    return this.#options.disks[index] ?? "";
   }
 
   /** The same, as the guest calls it. */
@@ -200,9 +195,9 @@ export class KernelPeer implements AsyncDisposable {
         ...["-device", `virtserialport,chardev=${name},name=${name}`],
       ]),
       // The guest's flushes need not reach our platter: what it loses at a reset is its own memory.
-      ...disks.flatMap((_, index) => [
+      ...disks.flatMap((file, index) => [
         "-drive",
-        `file=${this.disk(index)},if=none,id=d${index},format=raw,discard=unmap,cache=unsafe,file.locking=off`,
+        `file=${file},if=none,id=d${index},format=raw,discard=unmap,cache=unsafe,file.locking=off`,
         ...["-device", `virtio-blk-pci,drive=d${index}`],
       ]),
       ...["-netdev", `tap,id=net,ifname=${this.#tap()},script=no,downscript=no,vhost=off`],

@@ -12,11 +12,11 @@ test("two kernels do a full sync, a command's answer comes back, a reset loses m
   let directory = "";
   let namespace = "";
   {
-    await using pair = await kernels(16);
+    await using pair = await kernels();
     directory = pair.lan.directory;
     namespace = pair.lan.namespace;
     const { first, second } = pair;
-    await pair.configure({});
+    await pair.begin({});
     await pair.fresh();
     await demand(first, "primary --force");
     await second.until("cs:Connected .*ds:UpToDate/UpToDate");

@@ -4,29 +4,31 @@ import { drbdConf, type ResourceEnd, type ResourceOptions, resourceName } from "
 import { type Command, type Outcome, type Side, stateLimitMs } from "./side.ts";
 
 /** What every command of a guest begins with. `state` is the line that `Side` promises. */
-const prelude = `D=/dev/drbd0
+const prelude = `set -e
+D=/dev/drbd0 M=/mnt
 state() {
   [ -e /proc/drbd ] && grep -q '^ 0: cs:' /proc/drbd || { echo cs:Unconfigured; return; }
   sed -n '/^ 0: /,$p' /proc/drbd | tr '\\n' ' ' |
     sed 's/^ *0: \\(cs:[^ ]*\\) *\\(ro:[^ ]*\\)* *\\(ds:[^ ]*\\)*.*\\(oos:[0-9]*\\).*/\\1 \\2 \\3 \\4/;s/^ *0: //'
 }
+dd() { /usr/bin/dd "$@"; }
+blkdiscard() { /usr/sbin/blkdiscard "$@"; }
 fill() {
   b=$1
   while [ $b -lt $(($1 + $2)) ]; do yes "$3 block $b" | head -c 4096; b=$((b + 1)); done |
-    /usr/bin/dd of=$D bs=4k seek=$1 oflag=direct iflag=fullblock conv=notrunc,nocreat status=none
+    dd of=$D bs=4k seek=$1 oflag=direct iflag=fullblock conv=notrunc,nocreat status=none
 }
 `;
 
-/** DRBD in `peer` with its disk number `index`. */
+/** DRBD in `peer`, on one of its disks. */
 export class KernelSide implements Side {
   readonly #peer: KernelPeer;
-  readonly #index: number;
+  #index = 0;
   #conf = "";
   #files: Readonly<Record<string, string>> = {};
 
-  constructor(peer: KernelPeer, index: number) {
+  constructor(peer: KernelPeer) {
     this.#peer = peer;
-    this.#index = index;
   }
 
   get name(): string {
@@ -37,13 +39,10 @@ export class KernelSide implements Side {
     return this.#peer.disk(this.#index);
   }
 
-  /** This end of a resource. */
-  get end(): ResourceEnd {
-    return {
-      host: this.name,
-      address: this.#peer.address,
-      backing: this.#peer.device(this.#index),
-    };
+  /** Its end of a resource, and from now on its backing: disk `index`. */
+  end(index: number): ResourceEnd {
+    this.#index = index;
+    return { host: this.name, address: this.#peer.address, backing: this.#peer.device(index) };
   }
 
   /** Options for what follows; `files` are further scripts, path to text. */
@@ -61,17 +60,15 @@ export class KernelSide implements Side {
   async createMetadata(): Promise<void> {
     const device = this.#peer.device(this.#index);
     await this.shell(
-      `/usr/sbin/blkdiscard -f ${device} && yes yes | drbdadm -- --force create-md ${resourceName}`,
+      `blkdiscard -f ${device} && yes yes | drbdadm -- --force create-md ${resourceName}`,
     );
   }
 
   async up(): Promise<void> {
-    await this.shell(`drbdadm up ${resourceName}`);
-  }
-
-  async attach(): Promise<void> {
-    await this.shell(`drbdadm new-resource ${resourceName} && drbdadm new-minor ${resourceName}`);
-    await this.shell(`drbdadm apply-al ${resourceName} && drbdadm attach ${resourceName}`);
+    // The other side may have written to this disk since the guest last looked.
+    await this.shell(
+      `blockdev --flushbufs ${this.#peer.device(this.#index)} && drbdadm up ${resourceName}`,
+    );
   }
 
   async try(command: Command): Promise<Outcome> {
@@ -114,13 +111,15 @@ export class KernelSide implements Side {
   }
 
   async explain(): Promise<string> {
-    const { stdout } = await this.#exec("cat /proc/drbd; dmesg | grep -E 'drbd|d-con' | tail -60");
+    const { stdout } = await this.#exec(
+      "set +e; cat /proc/drbd; dmesg | grep -E 'drbd|d-con' | tail -60",
+    );
     return `== ${this.name}\n${stdout}`;
   }
 
   async clean(): Promise<void> {
     await this.#exec(
-      `umount /mnt; drbdadm down ${resourceName} || { drbdsetup disconnect ${resourceName} --force; drbdsetup down ${resourceName}; }; dmesg -c`,
+      `set +e; umount /mnt; drbdadm down ${resourceName} || { drbdsetup disconnect ${resourceName} --force; drbdsetup down ${resourceName}; }; dmesg -c`,
     );
   }
 

@@ -79,7 +79,21 @@ export class Lan implements AsyncDisposable {
   /** Records what DRBD says on the bridge, until the network is closed. @returns the file */
   async capture(name: string, port = 7788): Promise<string> {
     const file = join(this.directory, `${name}.pcap`);
-    const words = ["tcpdump", "-Z", "root", "-i", "br0", "-s", "0", "-U", "-B", "8192", "-w", file];
+    const words = [
+      "tcpdump",
+      "-Z",
+      "root",
+      "-i",
+      "br0",
+      "-s",
+      "0",
+      "-U",
+      "--immediate-mode",
+      "-B",
+      "8192",
+      "-w",
+      file,
+    ];
     const [program = "", ...rest] = this.command([...words, "tcp", "port", `${port}`]);
     const tcpdump = spawn(program, rest, { stdio: "ignore" });
     this.#captures.push(tcpdump);

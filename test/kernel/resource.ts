@@ -27,6 +27,8 @@ export interface ResourceOptions {
   readonly fencePeer?: string;
   /** @default 32 MiB/s, fixed */
   readonly resyncKibPerSecond?: number;
+  /** @default 50: far above what an emulated machine needs while the host is busy */
+  readonly pingTimeoutTenths?: number;
 }
 
 /** One end, in the words of drbd.conf. */
@@ -40,8 +42,7 @@ export const resourceName = "r0";
 export const port = 7788;
 const connectSeconds = 2;
 const pingSeconds = 3;
-/** Far above what an emulated machine needs while the host is busy. */
-const pingTimeoutTenths = 50;
+const defaultPingTimeoutTenths = 50;
 const timeoutTenths = 60;
 const defaultRate = 32_768;
 
@@ -56,7 +57,7 @@ export function drbdConf(
     `timeout ${timeoutTenths}`,
     `connect-int ${connectSeconds}`,
     `ping-int ${pingSeconds}`,
-    `ping-timeout ${pingTimeoutTenths}`,
+    `ping-timeout ${options.pingTimeoutTenths ?? defaultPingTimeoutTenths}`,
     `use-rle ${(options.compressBitmap ?? true) ? "yes" : "no"}`,
     ...optional("cram-hmac-alg", options.authentication),
     ...(options.authentication === undefined ? [] : [`shared-secret "${secret}"`]),
@@ -105,7 +106,7 @@ export function diskSpec(
       timeoutMs: timeoutTenths * 100,
       connectIntervalMs: connectSeconds * 1_000,
       pingIntervalMs: pingSeconds * 1_000,
-      pingTimeoutMs: pingTimeoutTenths * 100,
+      pingTimeoutMs: (options.pingTimeoutTenths ?? defaultPingTimeoutTenths) * 100,
       socketCheckTimeoutMs: 0,
       maxBuffers: 2_048,
       maxEpochSize: 2_048,

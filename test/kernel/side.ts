@@ -36,8 +36,6 @@ export interface Side {
   createMetadata(): Promise<void>;
   /** Attaches after replaying the activity log, and connects. */
   up(): Promise<void>;
-  /** As `up`, without the network. */
-  attach(): Promise<void>;
   try(command: Command): Promise<Outcome>;
   /** `cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate oos:0`, own side first; `cs:Unconfigured` if it is down. */
   state(): Promise<string>;
@@ -45,7 +43,7 @@ export interface Side {
   until(pattern: string, limitMs?: number): Promise<void>;
   /** Writes `count` blocks of 4 KiB that say `word block N`, past every cache. */
   fill(first: number, count: number, word: string): Promise<void>;
-  /** Shell text on that side; `$D` is the device. @returns its output */
+  /** Shell text on that side; `$D` is the device, `$M` a folder to mount it on. @returns its output */
   shell(text: string): Promise<string>;
   /** The power goes. Memory is lost; what was written stays. */
   crash(): Promise<void>;
