@@ -18,6 +18,8 @@ import {
 import { join } from "node:path";
 import type { CommandName } from "../../src/replication/wire/packets.ts";
 import { waitFor } from "../support/wait.ts";
+import { BatonHost, batonHostName } from "./baton-host.ts";
+import { BatonSide } from "./baton-side.ts";
 import { decodeCapture } from "./decode.ts";
 import { KernelPeer } from "./guest.ts";
 import { KernelSide } from "./kernel-side.ts";
@@ -267,15 +269,67 @@ class TwoKernels extends Arrangement {
   }
 }
 
+class KernelAndBaton extends Arrangement {
+  readonly first: KernelSide;
+  readonly second: BatonSide;
+  readonly #peer: KernelPeer;
+  readonly #host: BatonHost;
+
+  constructor(lan: Lan, peer: KernelPeer, host: BatonHost, disks: readonly string[]) {
+    super(lan);
+    this.#peer = peer;
+    this.#host = host;
+    this.first = new KernelSide(peer);
+    this.second = new BatonSide(host, disks, diskSizes);
+  }
+
+  protected async apply(
+    { otherSecret, files, ...options }: Setting,
+    disks: readonly [number, number],
+  ): Promise<void> {
+    const ends = [this.first.end(disks[0]), this.second.end(disks[1])] as const;
+    await this.first.configure(ends, options, undefined, files);
+    this.second.configure([ends[1], ends[0]], options, otherSecret);
+  }
+
+  async link(up: boolean): Promise<void> {
+    if (up) await this.#peer.linkUp();
+    else await this.#peer.linkDown();
+  }
+
+  protected async close(): Promise<void> {
+    await this.second.clean();
+    await this.#host[Symbol.asyncDispose]();
+    await this.#peer.powerOff();
+  }
+}
+
+/** Kernel and Baton. */
+export function kernelAndBaton(): Promise<Arrangement> {
+  return arrange(async (lan, disks) => {
+    const hosts = { [batonHostName]: lan.batonAddress };
+    const options = { lan, name: "alice", address: "10.77.0.1", disks, hosts };
+    const peer = await KernelPeer.start(options);
+    return new KernelAndBaton(lan, peer, await BatonHost.start(lan), disks);
+  });
+}
+
 /** Two kernels. */
-export async function kernels(): Promise<Arrangement> {
-  const lan = Lan.open();
-  const hosts = { alice: "10.77.0.1", bob: "10.77.0.2" };
-  try {
-    const disks = makeDisks(lan);
+export function kernels(): Promise<Arrangement> {
+  return arrange(async (lan, disks) => {
+    const hosts = { alice: "10.77.0.1", bob: "10.77.0.2" };
     const boot = (name: keyof typeof hosts): Promise<KernelPeer> =>
       KernelPeer.start({ lan, name, address: hosts[name], disks, hosts });
     return new TwoKernels(lan, await Promise.all([boot("alice"), boot("bob")]));
+  });
+}
+
+async function arrange(
+  make: (lan: Lan, disks: readonly string[]) => Promise<Arrangement>,
+): Promise<Arrangement> {
+  const lan = Lan.open();
+  try {
+    return await make(lan, makeDisks(lan));
   } catch (error) {
     await lan[Symbol.asyncDispose]();
     throw error;

@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { type Arrangement, kernels } from "./arrangement.ts";
+import { type Arrangement, kernelAndBaton, kernels } from "./arrangement.ts";
 import { skip } from "./lan.ts";
 import { connectionScenarios } from "./scenarios/connection.ts";
 import { placeScenarios } from "./scenarios/place.ts";
@@ -22,7 +22,7 @@ const all = [...syncScenarios, ...writeScenarios, ...connectionScenarios, ...pla
 describe("the kernel and Baton", { skip, concurrency: false }, () => {
   let pair: Arrangement;
   before(async () => {
-    pair = await kernels();
+    pair = await (process.env["BATON_KERNEL_PEERS"] === "kernels" ? kernels() : kernelAndBaton());
   });
   after(async () => {
     await pair[Symbol.asyncDispose]();

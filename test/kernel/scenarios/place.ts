@@ -5,6 +5,20 @@ import { asPrimary, checkFiles, promote, type Scenario, writeFiles } from "./sce
 
 export const placeScenarios: readonly Scenario[] = [
   {
+    name: "each side attaches fresh metadata that the other made",
+    setting: {},
+    async play(pair) {
+      await pair.both((side) => side.createMetadata());
+      await pair.swapBackings();
+      await pair.up();
+      await pair.both((side) => side.until("cs:Connected ro:Secondary/Secondary ds:Inconsistent"));
+      await demand(pair.second, "new-current-uuid --clear-bitmap");
+      await asPrimary(pair.first, () => pair.first.fill(0, 3, "fresh"));
+      await pair.equal();
+      pair.expectBlocks(0, 3, "fresh");
+    },
+  },
+  {
     name: "each side goes on with the disk that the other wrote, without a sync",
     setting: {},
     async play(pair) {
@@ -61,7 +75,7 @@ export const placeScenarios: readonly Scenario[] = [
       match(other.dump, /^version "v08";/m);
       match(other.dump, /^la-size-sect /m);
       equal(other.generations, one.generations);
-      equal(other.state, "UpToDate");
+      equal(other.state, "Consistent"); // drbd.md 7.7: UpToDate only while the peer is known to be Outdated
     },
   },
 ];
