@@ -134,7 +134,8 @@ function judgeAsk(turn: Turn, exchange: Exchange, gone: boolean): void {
       }
       break;
     case "native":
-      if (gone) goOnUnproven(turn, exchange, "BTN-FENCE-PEER-DEAD", verdict);
+      // 7, not 5: by this policy the verdict is what a fencing device's word is by the others (DESIGN 7.8).
+      if (gone) goOnUnproven(turn, exchange, "BTN-FENCE-PEER-DEAD", verdict, 7);
       break;
     case "resource-and-stonith":
       if (gone) tellOnce(turn, exchange, "BTN-FENCE-WAITING", verdict);
@@ -238,14 +239,20 @@ export function settle(
 }
 
 /** Success without proof: the disk goes on once that is written down (R2, DESIGN 7.8). */
-function goOnUnproven(turn: Turn, exchange: Exchange, reason: FencingReason, detail: string): void {
+function goOnUnproven(
+  turn: Turn,
+  exchange: Exchange,
+  reason: FencingReason,
+  detail: string,
+  result: 5 | 7 = 5,
+): void {
   const { ask: asked, disk, host } = exchange;
   assert(asked !== null, "Nobody asked");
   exchange.ask = null;
   turn.decide(reason, exchange, detail);
   const { unproven } = turn.state.record;
   turn.state.record = { unproven: { ...unproven, [disk]: { host, reason } } };
-  const then = [fenceDone(disk, asked.attempt, 5, detail)];
+  const then = [fenceDone(disk, asked.attempt, result, detail)];
   turn.emit({ kind: "persist", record: turn.state.record, then });
 }
 

@@ -10,7 +10,7 @@
  *         |   excluded by a device or a person            | fenceDone 7         a proof
  *         |   dont-care: at once                          | fenceDone 5   \
  *         |   resource-only: 1 s, or the peer is gone     | fenceDone 5    > without proof: durable first
- *         |   native: the peer is gone                    | fenceDone 5   /
+ *         |   native: the peer is gone                    | fenceDone 7   /
  *         |   resource-and-stonith: none of these         | (goes on waiting)
  *         '-- fenceWithdrawn <----------------------------'
  *
