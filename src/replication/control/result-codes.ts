@@ -1,0 +1,72 @@
+/** Results of state changes: the numbers of the wire and of drbdsetup (drbd.md 4.2), and one reason code for each. */
+export const codes = {
+  clusterWideNoNeed: 4,
+  clusterWideSuccess: 3,
+  nothingToDo: 2,
+  success: 1,
+  unknown: 0,
+  twoPrimaries: -1,
+  noUpToDateDisk: -2,
+  noLocalDisk: -4,
+  noRemoteDisk: -5,
+  connectedOutdates: -6,
+  primaryNop: -7,
+  resyncRunning: -8,
+  alreadyStandAlone: -9,
+  failedByPeer: -10,
+  isDiskless: -11,
+  deviceInUse: -12,
+  noNetConfig: -13,
+  noVerifyAlgorithm: -14,
+  needConnection: -15,
+  lowerThanOutdated: -16,
+  notSupported: -17,
+  inTransientState: -18,
+  concurrentChange: -19,
+  otherVolumePrimary: -20,
+  outdateWithoutConnection: -21,
+  /** Configuration errors of drbdsetup. */
+  invalidMetadata: 119,
+  diskConfigured: 124,
+  netConfigured: 125,
+  noDisk: 138,
+  dataNotCurrent: 150,
+  connected: 151,
+  uncleanMetadata: 165,
+  implicitShrink: 170,
+} as const;
+
+const reasons: Readonly<Record<number, string>> = {
+  [codes.success]: "BTN-DISK-DONE",
+  [codes.nothingToDo]: "BTN-DISK-NOTHING-TO-DO",
+  [codes.twoPrimaries]: "BTN-DISK-TWO-PRIMARIES",
+  [codes.noUpToDateDisk]: "BTN-DISK-NO-CURRENT-DATA",
+  [codes.noLocalDisk]: "BTN-DISK-NO-LOCAL-DISK",
+  [codes.noRemoteDisk]: "BTN-DISK-NO-REMOTE-DISK",
+  [codes.connectedOutdates]: "BTN-DISK-OUTDATE-CONNECTED",
+  [codes.primaryNop]: "BTN-DISK-PEER-NOT-OUTDATED",
+  [codes.resyncRunning]: "BTN-DISK-RESYNC-RUNNING",
+  [codes.alreadyStandAlone]: "BTN-DISK-ALREADY-STANDALONE",
+  [codes.failedByPeer]: "BTN-DISK-REFUSED-BY-PEER",
+  [codes.isDiskless]: "BTN-DISK-IS-DISKLESS",
+  [codes.deviceInUse]: "BTN-DISK-IN-USE",
+  [codes.noVerifyAlgorithm]: "BTN-DISK-NO-VERIFY-ALG",
+  [codes.needConnection]: "BTN-DISK-NEED-CONNECTION",
+  [codes.lowerThanOutdated]: "BTN-DISK-LOWER-THAN-OUTDATED",
+  [codes.inTransientState]: "BTN-DISK-TRANSIENT",
+  [codes.concurrentChange]: "BTN-DISK-CONCURRENT-CHANGE",
+  [codes.outdateWithoutConnection]: "BTN-DISK-OUTDATE-UNCONNECTED",
+  [codes.invalidMetadata]: "BTN-DISK-METADATA-INVALID",
+  [codes.diskConfigured]: "BTN-DISK-ALREADY-ATTACHED",
+  [codes.netConfigured]: "BTN-DISK-ALREADY-CONNECTING",
+  [codes.noDisk]: "BTN-DISK-NO-DISK",
+  [codes.dataNotCurrent]: "BTN-DISK-DATA-NOT-CURRENT",
+  [codes.connected]: "BTN-DISK-IS-CONNECTED",
+  [codes.implicitShrink]: "BTN-DISK-WOULD-SHRINK",
+};
+
+/** The reason code of a result; an unknown number of a peer is its refusal. */
+export const reasonOf = (code: number): string => reasons[code] ?? "BTN-DISK-REFUSED-BY-PEER";
+
+/** Whether a peer's or our own result means that the change is made. */
+export const succeeded = (code: number): boolean => code >= codes.success;
