@@ -10,10 +10,12 @@ import { BatonError, type Clock, type Instant, unreachable } from "../base/index
 import { loadSecret } from "../config/config.shell.ts";
 import { type ClusterConfig, configurationDigestInput } from "../config/index.ts";
 import { type Command, Failover, type FailoverRecord } from "../failover/index.ts";
+import type { FencingRecord } from "../fencing/index.ts";
 import { BeatClient } from "../membership/beat-client.shell.ts";
 import { type BeatEvent, type BeatState, beatSettings, Membership } from "../membership/index.ts";
 import { entryOf } from "../recorder/index.ts";
 import { Journal } from "../recorder/journal.shell.ts";
+import type { DiskSpec } from "../replication/index.ts";
 import type { GroupSpec, RunnerEffect } from "../resources/index.ts";
 import { monotonicClock } from "../system/clock.ts";
 import { groupId } from "../system/lines.ts";
@@ -26,6 +28,7 @@ import type {
   KeyReport,
   StatusReport,
 } from "./control.ts";
+import { DiskDesk, type DiskLink } from "./disk-desk.ts";
 import { DurableValue } from "./durable.ts";
 import { HostLoop, type HostWorld, type LoopRecord, type WorldEffect } from "./host-loop.ts";
 import { failoverOptions, membershipOptions } from "./options.ts";
@@ -42,6 +45,8 @@ export interface AgentSetup {
   readonly version: string;
   /** Program and arguments that start the beat process, up to the verb. */
   readonly beatCommand: readonly string[];
+  /** Opens the link to the process of a disk, starting that if need be. */
+  openDisk(disk: DiskSpec, changed: () => void): DiskLink;
   /** What `hbparameter` answers. */
   readonly parameters: Readonly<Record<string, string>>;
   /** Lines for the terminal or the system log. */
@@ -69,6 +74,8 @@ export class Agent {
   readonly #failover: Failover;
   readonly #loop: HostLoop;
   readonly #resources: ResourceDesk;
+  readonly #disks: DiskDesk;
+  readonly #exclusions: DurableValue;
   readonly #desk: CommandDesk;
   readonly #keys: readonly KeyReport[];
   readonly #lock: FileLock;
@@ -95,6 +102,7 @@ export class Agent {
     parts: {
       readonly journal: Journal;
       readonly record: DurableValue;
+      readonly exclusions: { readonly store: DurableValue; readonly value: unknown };
       readonly durable: FailoverRecord | undefined;
       readonly keys: readonly KeyReport[];
       readonly lock: FileLock;
@@ -104,6 +112,7 @@ export class Agent {
     this.#setup = setup;
     this.#journal = parts.journal;
     this.#record = parts.record;
+    this.#exclusions = parts.exclusions.store;
     this.#keys = parts.keys;
     this.#lock = parts.lock;
     this.#durable = parts.durable;
@@ -118,10 +127,12 @@ export class Agent {
       { membership: this.#membership, failover: this.#failover },
       this.#world(),
     );
+    this.#disks = this.#openDisks(parts.exclusions.value as FencingRecord | undefined);
     this.#resources = new ResourceDesk({
       config,
       host,
       clock: this.#clock,
+      disks: this.#disks,
       feed: (event) => this.#enter(() => this.#loop.failoverEvent(event)),
       report: (group, effect) => this.#runnerSaid(group, effect),
       line: (group, resource, line) =>
@@ -168,6 +179,7 @@ export class Agent {
         if (told.agent !== undefined) told.agent.#stateTrouble(trouble);
       },
     });
+    const exclusions = await DurableValue.open(config.stateDirectory, "fencing");
     const journal = new Journal({
       directory: config.journalDirectory,
       host,
@@ -177,7 +189,7 @@ export class Agent {
       onTrouble: (text) => setup.say(text),
     });
     const durable = value as FailoverRecord | undefined;
-    told.agent = new Agent(setup, { journal, record: store, durable, keys, lock });
+    told.agent = new Agent(setup, { journal, record: store, exclusions, durable, keys, lock });
     return told.agent;
   }
 
@@ -234,9 +246,11 @@ export class Agent {
       groups: this.#failover.view(),
       resources: this.#resources.reports(),
       rscStatus: this.#failover.rscStatus(),
+      disks: this.#disks.reports(),
       moves: this.#desk.moves(),
       warnings: [
         ...this.#warnings.values(),
+        ...this.#disks.warnings(),
         ...(journal === null ? [] : [journal]),
         ...this.#recentNotices(now),
       ],
@@ -350,6 +364,7 @@ export class Agent {
     }
     if (event.kind === "pingReply") this.#heardAt.set(`ping ${event.ping}`, event.at);
     this.#enter(() => this.#loop.beatEvent(event));
+    if (event.kind === "message") this.#disks.message(event.host, event.fields);
   }
 
   #command(command: Command, progress: (value: CommandProgress) => void): Promise<CommandResult> {
@@ -398,6 +413,7 @@ export class Agent {
         void this.#resources.compare(effect.group);
         return;
       case "acquire":
+        this.#disks.ordered(effect.group, effect.reason);
         this.#resources.acquire(effect.group, effect.operation, effect.epoch);
         return;
       case "release":
@@ -438,6 +454,8 @@ export class Agent {
     if (line !== undefined) this.#journal.record(line);
     if (entry.kind === "effect" && value.kind === "verdict") {
       this.#verdicts.set(value.host, { reason: value.reason });
+      // After failover has heard it, in the same turn: exclusion follows the verdict, never the other way.
+      setImmediate(() => this.#disks.verdict(value.host, value.verdict));
       if (value.verdict !== "alive") this.#journal.dumpBeats();
       // What only the network can tell is asked now, so that a takeover does not wait for it (DESIGN 7.12).
       if (value.verdict === "late") this.#resources.prepareTakeover();
@@ -472,7 +490,7 @@ export class Agent {
   }
 
   #note(
-    room: "agent" | "beat" | "resources",
+    room: "agent" | "beat" | "resources" | "disk",
     name: string,
     reason: string,
     group: string | null,
@@ -493,12 +511,32 @@ export class Agent {
 
   #statusChanged(): void {
     this.#revision++;
-    this.#resources.noteHolders(this.#failover.view());
+    const views = this.#failover.view();
+    this.#resources.noteHolders(views);
+    this.#disks.epochs(views);
     if (this.#statusTimer !== undefined) return;
     this.#statusTimer = setTimeout(() => {
       this.#statusTimer = undefined;
       this.#server?.statusChanged();
     }, STATUS_EVERY_MS);
+  }
+
+  #openDisks(record: FencingRecord | undefined): DiskDesk {
+    const { config, host, openDisk } = this.#setup;
+    return new DiskDesk({
+      config,
+      host,
+      clock: this.#clock,
+      record,
+      persist: (next, done) => {
+        this.#exclusions.save(next).then(done, (error: unknown) => this.#stateTrouble(error));
+      },
+      open: openDisk,
+      feed: (event) => this.#enter(() => this.#loop.failoverEvent(event)),
+      send: (fields) => void this.#beat?.request({ kind: "send", fields }).catch(() => undefined),
+      note: (disk, name, reason, data) => this.#note("disk", name, reason, disk, data),
+      changed: () => this.#statusChanged(),
+    });
   }
 
   /** Everything is released and said: the beat process ends after it, then the sockets. */
@@ -522,9 +560,11 @@ export class Agent {
     clearTimeout(this.#beatTimer);
     this.#loop.dispose();
     this.#resources.dispose();
+    this.#disks.dispose();
     await this.#server?.close();
     await this.#journal.close();
     await this.#record.close();
+    await this.#exclusions.close();
     this.#lock.release();
   }
 }

@@ -7,6 +7,7 @@ import { BatonError, fail, ok, type Result } from "../base/index.ts";
 import type { Timing } from "../config/index.ts";
 import type { GroupView, MoveScope } from "../failover/index.ts";
 import type { PeerKind, Verdict } from "../membership/index.ts";
+import type { ConnectionStateName, DiskRole, DiskStateName } from "../replication/index.ts";
 import { controlReasons } from "./control-reasons.ts";
 
 /** In the run directory: all verbs, and those that observe (reliability 9.2). */
@@ -154,10 +155,36 @@ export interface StatusReport {
   readonly hosts: readonly HostReport[];
   readonly pings: readonly PingReport[];
   readonly groups: readonly GroupReport[];
+  /** Replicated disks with a side on this host. */
+  readonly disks: readonly DiskReport[];
   readonly moves: readonly MoveReport[];
   readonly warnings: readonly CodedText[];
   readonly counters: Readonly<Record<string, number>>;
   readonly keys: readonly KeyReport[];
+}
+
+/** One replicated disk, from this host's side. */
+export interface DiskReport {
+  readonly name: string;
+  readonly process: "running" | "absent" | "unreachable";
+  /** What applications open; null: nothing now. */
+  readonly device: string | null;
+  readonly role: DiskRole;
+  readonly peerRole: DiskRole;
+  readonly connection: ConnectionStateName;
+  readonly disk: DiskStateName;
+  readonly peerDisk: DiskStateName;
+  /** Reads and writes wait: for the peer to be excluded, for data, or for an administrator. */
+  readonly frozen: boolean;
+  readonly outOfSyncKib: number;
+  readonly resync: {
+    readonly kind: "resync" | "verify";
+    readonly donePercent: number;
+    readonly kibPerSecond: number;
+    readonly stalled: boolean;
+  } | null;
+  readonly reason: string;
+  readonly detail: string;
 }
 
 export type ResourceStatus = "none" | "local" | "foreign" | "all" | "transition";

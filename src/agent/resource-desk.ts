@@ -14,12 +14,14 @@ import {
 } from "../resources/index.shell.ts";
 import type { GroupSpec, ResourceAgent, ResourceNotice, RunnerEffect } from "../resources/index.ts";
 import type { ResourceReport } from "./control.ts";
+import type { DiskDesk } from "./disk-desk.ts";
 
 /** What the desk needs of the agent around it. */
 export interface ResourceDeskParts {
   readonly config: ClusterConfig;
   readonly host: string;
   readonly clock: Clock;
+  readonly disks: DiskDesk;
   /** Results and proofs, for the failover core. */
   feed(event: FailoverEvent): void;
   /** Everything that the runners say, for journal and live progress. */
@@ -75,7 +77,12 @@ export class ResourceDesk {
 
   /** Reads what there is to compare and tells it. */
   async compare(name: string): Promise<void> {
-    const disk = this.#desk(name)?.agents.find(isSharedDisk);
+    const desk = this.#desk(name);
+    if (desk?.group.resources.some(({ kind }) => kind === "disk") === true) {
+      this.#parts.disks.compare(name);
+      return;
+    }
+    const disk = desk?.agents.find(isSharedDisk);
     const proof: Proof = disk === undefined ? { kind: "none" } : await disk.readProof();
     this.#parts.feed({ kind: "proof", group: name, proof });
   }
@@ -142,6 +149,7 @@ export class ResourceDesk {
       clock,
       timing: { keepaliveMs, deadtimeMs },
       notify: (notice: ResourceNotice) => this.#noticed(notice),
+      disks: this.#parts.disks,
     };
     const agents = group.resources.map((spec) => createResourceAgent(spec, environment));
     const runner = new GroupRunnerShell({

@@ -6,6 +6,7 @@ import type { BeatState, MembershipView } from "../membership/index.ts";
 import type {
   BeatReport,
   CodedText,
+  DiskReport,
   HostReport,
   KeyReport,
   MoveReport,
@@ -35,6 +36,7 @@ export interface StatusParts {
   readonly groups: readonly GroupView[];
   readonly resources: ReadonlyMap<string, readonly ResourceReport[]>;
   readonly rscStatus: ResourceStatus;
+  readonly disks: readonly DiskReport[];
   readonly moves: readonly MoveReport[];
   readonly warnings: readonly CodedText[];
   readonly counters: Readonly<Record<string, number>>;
@@ -73,6 +75,7 @@ export function buildStatus(parts: StatusParts): StatusReport {
       ...view,
       resources: parts.resources.get(view.group) ?? [],
     })),
+    disks: parts.disks,
     moves: parts.moves,
     warnings: parts.warnings,
     counters: parts.counters,

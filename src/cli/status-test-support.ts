@@ -62,6 +62,7 @@ export const report: StatusReport = {
     },
   ],
   pings: [{ name: "192.168.0.1", up: true, lastReplyMs: 400 }],
+  disks: [],
   groups: [
     {
       group: "mysql",

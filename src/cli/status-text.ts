@@ -1,5 +1,11 @@
 /** A status report as at most 40 lines of at most 80 columns. Pure. */
-import type { GroupReport, HostReport, ResourceReport, StatusReport } from "../agent/control.ts";
+import type {
+  DiskReport,
+  GroupReport,
+  HostReport,
+  ResourceReport,
+  StatusReport,
+} from "../agent/control.ts";
 import { clip, columns, duration, harmless, type Look, type Paint } from "./output.ts";
 
 /** DESIGN 4: the whole cluster on at most so many lines. */
@@ -29,6 +35,7 @@ export function statusLines(
   const fixed = [
     ...headingLines(report),
     ...section("hosts", [...hostLines(report), ...pingLines(report)]),
+    ...section("disks", report.disks.flatMap(diskLines)),
     ...section("moves under way", report.moves.map(moveLine)),
   ];
   const notices = noticeLines(report);
@@ -192,6 +199,30 @@ function resourceLines({ resources }: Pick<GroupReport, "resources">): readonly 
 
 function isTroubled(resource: ResourceReport | undefined): boolean {
   return resource?.state === "failed" || resource?.state === "unknown";
+}
+
+/** `r0  Primary/Secondary  UpToDate/UpToDate  Connected`, and why if it is not that. */
+function diskLines(disk: DiskReport): readonly Line[] {
+  const roles = `${disk.role}/${disk.peerRole}`;
+  const states = `${disk.disk}/${disk.peerDisk}`;
+  const well = disk.process === "running" && disk.disk === "UpToDate" && !disk.frozen;
+  const whole = well && disk.peerDisk === "UpToDate" && disk.resync === null;
+  const frozen = disk.frozen ? "  FROZEN" : "";
+  const left = disk.outOfSyncKib === 0 ? "" : `  ${disk.outOfSyncKib} KiB out of sync`;
+  const text = `  ${disk.name}  ${roles}  ${states}  ${disk.connection}${frozen}${left}`;
+  const lines: Line[] = [{ text, look: whole ? "good" : well ? "warning" : "bad" }];
+  const { resync } = disk;
+  if (resync !== null) {
+    const speed = resync.stalled ? "stalled" : `${resync.kibPerSecond} KiB/s`;
+    lines.push({
+      text: `      ${resync.kind} ${resync.donePercent.toFixed(1)} %, ${speed}`,
+      look: "warning",
+    });
+  }
+  if (!whole && disk.reason !== "") {
+    lines.push({ text: `      [${disk.reason}] ${disk.detail}`, look: "faint" });
+  }
+  return lines;
 }
 
 function moveLine(move: StatusReport["moves"][number]): Line {

@@ -11,7 +11,15 @@ export interface JournalEntry {
   /** What kind of thing this is. */
   readonly kind: "input" | "decision" | "effect" | "result" | "note";
   /** Which core or shell it belongs to. */
-  readonly room: "membership" | "failover" | "resources" | "agent" | "beat" | "config" | "cli";
+  readonly room:
+    | "membership"
+    | "failover"
+    | "resources"
+    | "agent"
+    | "beat"
+    | "disk"
+    | "config"
+    | "cli";
   /** Name within the room, such as `verdict`, `acquire`, `operationDone`. */
   readonly name: string;
   readonly reason: string | null;
