@@ -110,4 +110,9 @@ export const agentReasons = {
     meaning: "The message is that of the runtime.",
     action: "Report it with the message and the journal.",
   },
+  "BTN-DISK-NO-ANSWER": {
+    title: "The process of a disk did not answer in time",
+    meaning: "The order may still be carried out; nothing was assumed about it.",
+    action: "See `baton disk status`; a disk that hangs below it is usual.",
+  },
 } as const satisfies ReasonCatalogue;
