@@ -214,8 +214,28 @@ export class DataContext {
   }
 
   localFlush(owner: Owner): void {
-    this.emit({ kind: "localFlush", io: this.io(owner) });
+    const io = this.io(owner);
+    this.#flushes += 1;
+    this.#flushIos.set(io, this.#flushes);
+    this.emit({ kind: "localFlush", io });
   }
+
+  /** Any local I/O is done: a flush covers what was written before it began. */
+  ioEnded(io: number, ok: boolean): void {
+    const flush = this.#flushIos.get(io);
+    if (flush === undefined) return;
+    this.#flushIos.delete(io);
+    if (ok) this.flushedUpTo = Math.max(this.flushedUpTo, flush);
+  }
+
+  /** Flushes that have begun: what is written now is covered by the next. */
+  get flushes(): number {
+    return this.#flushes;
+  }
+  #flushes = 0;
+  readonly #flushIos = new Map<number, number>();
+  /** Number of the newest flush that is done. */
+  flushedUpTo = 0;
 
   /** A write, discard or zero-out on the local disk. */
   localChange(

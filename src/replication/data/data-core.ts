@@ -325,6 +325,7 @@ export class DataCore implements DataPath {
     // Of a disk that was given up meanwhile.
     if (owner === undefined) return;
     ctx.ios.delete(io);
+    ctx.ioEnded(io, ok);
     ctx.count.localPending -= 1;
     this.#done(owner, ok, data);
     this.#finish();
@@ -386,7 +387,9 @@ export class DataCore implements DataPath {
   #pagesDurable(purpose: PagesPurpose): void {
     if (purpose === "exchanged") this.#exchange.durable();
     if (purpose === "resyncEnd") this.#target.durable();
-    if (this.#awaitsPages && this.#ctx.metadata?.isWritingPages !== true) {
+    if (this.#ctx.metadata?.isWritingPages === true) return;
+    this.#target.pagesWritten();
+    if (this.#awaitsPages) {
       this.#awaitsPages = false;
       this.#ctx.notice({ kind: "drained" });
     }
@@ -435,8 +438,8 @@ export class DataCore implements DataPath {
   // -- what can be asked ------------------------------------------------------------------------------------------------
 
   /**
-   * Also that every dirty page of the bitmap is durable: without the mark "Primary" in the superblock nobody looks at the activity
-   * log after a crash. If not, `drained` is told once it is so.
+   * Also that the data and every dirty page of the bitmap are durable: without the mark "Primary" in the superblock nobody looks at
+   * the activity log after a crash. If not, `drained` is told once it is so.
    */
   drained(): boolean {
     const { metadata } = this.#ctx;
@@ -444,7 +447,8 @@ export class DataCore implements DataPath {
       this.#writer.awaitsDrain = true;
       return false;
     }
-    metadata?.writePages("drained");
+    if (metadata?.hasUnflushed === true) metadata.flushAndWritePages("drained");
+    else metadata?.writePages("drained");
     if (metadata?.isWritingPages !== true) return true;
     this.#awaitsPages = true;
     this.#finish();

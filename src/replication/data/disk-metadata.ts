@@ -108,6 +108,32 @@ export class DiskMetadata {
     if (this.#full.length > 0) this.#retryFull();
   }
 
+  /** A write of the application is on the disk, but maybe not flushed. */
+  wrote(sector: number, end: number): void {
+    const last = Math.floor((end - 1) / EXTENT_SECTORS);
+    for (let extent = Math.floor(sector / EXTENT_SECTORS); extent <= last; extent++) {
+      this.#writtenAt.set(extent, this.#ctx.flushes);
+    }
+  }
+
+  /** Whether data of this extent may still be lost with the power. */
+  #isUnflushed(extent: number): boolean {
+    const written = this.#writtenAt.get(extent);
+    return written !== undefined && written >= this.#ctx.flushedUpTo;
+  }
+
+  /** By extent: how many flushes had begun when it was last written to. */
+  readonly #writtenAt = new Map<number, number>();
+
+  /** Whether there is anything of the application that no flush has covered. */
+  get hasUnflushed(): boolean {
+    for (const [extent] of this.#writtenAt) {
+      if (this.#isUnflushed(extent)) return true;
+      this.#writtenAt.delete(extent);
+    }
+    return false;
+  }
+
   /** Extents that requests hold or held: what `congestion-extents` counts. */
   get usedExtents(): number {
     return this.log.used;
@@ -161,8 +187,7 @@ export class DiskMetadata {
       return;
     }
     this.#pageWrites -= 1;
-    if (write.purpose === "evicted") this.#writeLog(this.#held as LogWrite);
-    else this.#ctx.pagesDurable(write.purpose);
+    this.#pagesDone(write.purpose);
   }
 
   /** The disk is gone: who waited for the log goes on without. */
@@ -197,9 +222,13 @@ export class DiskMetadata {
     if (this.#held !== undefined) return;
     const write = this.log.take();
     if (write === undefined) return;
-    const pages =
-      write.evicted.length === 0 ? [] : this.#pages(this.bits.takeDirtyOf(write.evicted));
-    if (pages.length === 0) {
+    const { evicted } = write;
+    const pages = evicted.length === 0 ? [] : this.#pages(this.bits.takeDirtyOf(evicted));
+    // Outside the log nothing says that our own disk may have lost what the peer has.
+    const unflushed = evicted.some((extent) => this.#isUnflushed(extent));
+    for (const extent of evicted) this.#writtenAt.delete(extent);
+    if (unflushed) this.#clearsUnflushed = true;
+    if (pages.length === 0 && !unflushed) {
       this.#writeLog(write);
       return;
     }
@@ -225,6 +254,11 @@ export class DiskMetadata {
     if (this.#full.length > 0) this.#retryFull();
   }
 
+  #pagesDone(purpose: PagesPurpose): void {
+    if (purpose === "evicted" && this.#held !== undefined) this.#writeLog(this.#held);
+    else this.#ctx.pagesDurable(purpose);
+  }
+
   #flushThenWrite(writes: readonly MetadataWrite[], purpose: PagesPurpose): void {
     const ctx = this.#ctx;
     this.#pageWrites += 1;
@@ -237,6 +271,7 @@ export class DiskMetadata {
     this.#writeOut(writes, purpose);
   }
 
+  /** With the pages, or with the flush if there were none. */
   #writeOut(writes: readonly MetadataWrite[], purpose: PagesPurpose): void {
     this.bitmapWrites += writes.length;
     if (writes.length > 0) {
@@ -244,7 +279,7 @@ export class DiskMetadata {
       return;
     }
     this.#pageWrites -= 1;
-    this.#ctx.pagesDurable(purpose);
+    this.#pagesDone(purpose);
   }
 
   /** Copies: what is cleared from now on must not ride along in front of its flush. */

@@ -3,7 +3,7 @@
  *
  *   ask:  (reading own blocks) -> asked -> (waiting for overlapping writes) -> writing -> gone
  */
-import { after, type Instant } from "../../base/index.ts";
+import type { Instant } from "../../base/index.ts";
 import type { ResyncView } from "../contract.ts";
 import type { ResyncOptions } from "../options.ts";
 import {
@@ -39,6 +39,7 @@ export class ResyncTarget {
   /** Bytes of replies that wait for a place or are being written. */
   inFlightBytes = 0;
   #finishing = false;
+  #ready = true;
 
   constructor(ctx: DataContext, options: () => ResyncOptions) {
     this.#ctx = ctx;
@@ -55,6 +56,16 @@ export class ResyncTarget {
     this.#left = total;
     this.#progress = new Progress("resync", total, ctx.now);
     this.#pace = new Pace(ctx, this.#options());
+    // What the source clears because of our acks must be marked durably here: also what came by P_OUT_OF_SYNC.
+    ctx.metadata?.writePages("none");
+    this.#ready = ctx.metadata?.isWritingPages !== true;
+  }
+
+  /** No bitmap page is on its way to the disk any more. */
+  pagesWritten(): void {
+    if (this.#ready) return;
+    this.#ready = true;
+    this.tick();
   }
 
   /** SyncTarget: go on; PausedSyncT: ask for nothing more. */
@@ -89,7 +100,7 @@ export class ResyncTarget {
   }
 
   wakeAt(): Instant | undefined {
-    if (!this.#running || this.#finishing || this.#cursor < 0) return undefined;
+    if (!this.#running || !this.#ready || this.#finishing || this.#cursor < 0) return undefined;
     return this.#pace?.wakeAt();
   }
 
@@ -102,7 +113,8 @@ export class ResyncTarget {
   tick(): void {
     const { metadata } = this.#ctx;
     const pace = this.#pace;
-    if (!this.#running || this.#finishing || metadata === undefined || pace === undefined) return;
+    if (!this.#running || !this.#ready || this.#finishing) return;
+    if (metadata === undefined || pace === undefined) return;
     this.#progress?.update(metadata.bits.count, this.#ctx.now);
     while (this.#cursor >= 0) {
       const room = pace.room();
@@ -355,13 +367,9 @@ export class ResyncTarget {
     this.#ctx.notice({ kind: "resyncDone", failedBlocks: Math.max(left, this.failedBlocks) });
   }
 
-  /** For the 2 s rhythm of bitmap pages. */
+  /** A resync is under way, or paused. */
   get active(): boolean {
     return this.#progress !== undefined;
-  }
-
-  nextTurn(): Instant {
-    return after(this.#ctx.now, 100);
   }
 }
 

@@ -409,6 +409,7 @@ export class Writer {
   localDone(write: AppWrite, ok: boolean): void {
     const ctx = this.#ctx;
     write.local = ok ? leg.ok : leg.failed;
+    write.log?.wrote(write.sector, write.end);
     if (!ok) {
       ctx.metadata?.bits.setRange(write.sector, write.end - write.sector);
       ctx.ioError("write", write.sector, `a ${write.op} of the application failed`);
@@ -518,7 +519,7 @@ export class Writer {
       return;
     }
     for (const write of done) {
-      if (write.remote === leg.pending) this.acksDue -= 1;
+      if (isDue(write)) this.acksDue -= 1;
       if (write.remote === leg.pending && write.awaits === leg.ok && !write.answered) {
         ctx.violation(
           "BTN-DISK-DATA-BARRIER",
@@ -549,7 +550,7 @@ export class Writer {
       this.#wrongAck(packet, `the write is at sector ${write.sector} to ${write.end}`);
       return;
     }
-    const wasPending = write.remote === leg.pending || write.remote === leg.received;
+    const wasDue = isDue(write);
     switch (packet.command) {
       case "P_RECV_ACK":
         if (write.remote === leg.pending) write.remote = leg.received;
@@ -575,7 +576,7 @@ export class Writer {
         this.#wrongAck(packet, "only two Primaries have this answer");
         return;
     }
-    if (wasPending && write.remote !== leg.received) this.acksDue -= 1;
+    if (wasDue && !isDue(write)) this.acksDue -= 1;
     this.#progress(write);
     this.tellDrained();
   }
@@ -683,7 +684,7 @@ export class Writer {
     const writes = this.log.takeAll();
     for (const write of writes) {
       ctx.metadata?.bits.setRange(write.sector, write.end - write.sector);
-      if (write.remote === leg.pending) this.acksDue -= 1;
+      if (isDue(write)) this.acksDue -= 1;
       // What the peer had confirmed may be answered as that; for the bits it does not count: they are set.
       if (write.remote !== leg.ok && write.remote !== leg.received) write.remote = leg.lost;
       else write.remote = write.local === leg.failed ? leg.ok : leg.lost;
@@ -754,7 +755,7 @@ export class Writer {
   #giveUp(write: AppWrite): void {
     this.#resend.shift();
     this.#ctx.metadata?.bits.setRange(write.sector, write.end - write.sector);
-    if (write.remote === leg.pending) this.acksDue -= 1;
+    if (isDue(write)) this.acksDue -= 1;
     write.remote = leg.lost;
     this.log.supersede(write);
     this.#progress(write);
@@ -768,7 +769,7 @@ export class Writer {
       if (barrier === undefined) break;
       ctx.send("data", { command: "P_BARRIER", barrier: swap(barrier) });
     }
-    if (write.remote === leg.pending) this.acksDue -= 1;
+    if (isDue(write)) this.acksDue -= 1;
     this.#replicate(write);
   }
 
@@ -856,6 +857,10 @@ function own(write: AppWrite): void {
   write.data = write.data.slice();
   write.owned = true;
 }
+
+/** Whether the peer still owes an ack for it; at the latest the barrier ack. */
+const isDue = (write: AppWrite): boolean =>
+  write.remote === leg.pending || write.remote === leg.received;
 
 /** Whether the remote leg is not yet as far as the answer to the application needs. */
 function isShort(remote: Leg, awaits: Leg): boolean {
