@@ -82,7 +82,7 @@ async function connectAgent(verb: ControlVerb, options: AgentOptions): Promise<L
  * The client knows the agent by who owns the directory of its socket (reliability 9.2): root, or
  * the user who asks; and nobody else may write there.
  */
-function demandSafeDirectory(path: string): void {
+export function demandSafeDirectory(path: string): void {
   const directory = dirname(path);
   const stat = statSync(directory, { throwIfNoEntry: false });
   if (stat === undefined) return; // Connecting tells it better.

@@ -49,6 +49,10 @@ const verbs: Readonly<Record<string, Verb>> = {
     summary: "forget failed starts, so that a group is tried again",
     load: async () => (await import("./moves.ts")).registerClear,
   },
+  disk: {
+    summary: "replicated disks: roles, connections, metadata",
+    load: async () => (await import("./disk.ts")).registerDisk,
+  },
   stop: {
     summary: "hand over and end the agent of this host",
     load: async () => (await import("./moves.ts")).registerStop,
@@ -83,19 +87,31 @@ const verbs: Readonly<Record<string, Verb>> = {
 /** Verbs that run for as long as the host does. */
 const daemons: ReadonlySet<string> = new Set(["agent", "beat"]);
 
+const isDaemon = ([first = "", second = ""]: readonly string[]): boolean =>
+  daemons.has(first) || (first === "disk" && second === "serve");
+
 /** Commands of the original that Baton answers to under their own names. */
-const classicNames: ReadonlySet<string> = new Set(["cl_status", "hb_standby", "hb_takeover"]);
+const classicNames: ReadonlySet<string> = new Set([
+  "cl_status",
+  "hb_standby",
+  "hb_takeover",
+  "drbdadm",
+  "drbddisk",
+  "drbd-peer-outdater",
+]);
 
 /** Runs the command line and sets the exit code. Output still under way is written before the end. */
 export async function main(argv: readonly string[]): Promise<void> {
-  if (argv[0] !== undefined && daemons.has(argv[0])) outliveOutput();
+  if (isDaemon(argv)) outliveOutput();
   else endQuietlyOnClosedPipe();
   const classic = classicCall(argv);
   try {
     if (classic === undefined) await runVerb(argv);
     else {
-      const { runClassic } = await import("./classic.ts");
-      process.exitCode = await runClassic(classic.name, classic.args);
+      const { name, args } = classic;
+      process.exitCode = name.startsWith("drbd")
+        ? await (await import("./drbd-commands.ts")).runDrbdCommand(name, args)
+        : await (await import("./classic.ts")).runClassic(name, args);
     }
   } catch (error) {
     process.exitCode = report(error, argv);

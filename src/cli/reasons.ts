@@ -1,7 +1,9 @@
 import type { ReasonCatalogue } from "../base/index.ts";
+import { cliDiskReasons } from "./reasons.disk.ts";
 
 /** Reason codes of the command line itself. */
 export const cliReasons = {
+  ...cliDiskReasons,
   "BTN-CLI-USAGE": {
     title: "The command line was not understood",
     meaning: "A verb, option or argument is unknown or missing. Nothing was done; exit code 2.",

@@ -5,6 +5,8 @@ import { readdir, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import type { BatonError } from "../base/index.ts";
+import type { DiskSpec } from "../replication/index.ts";
+import { diskSeenBy } from "./disk-defaults.ts";
 import { findDrbdConf, loadIncludes, secretAdvice } from "./drbd.shell.ts";
 import { readSmallFile } from "./files.shell.ts";
 import { Report } from "./findings.ts";
@@ -16,6 +18,7 @@ import {
   classicToConfig,
 } from "./legacy/classic.ts";
 import { namesDrbdDisk } from "./legacy/classic-disks.ts";
+import { readDrbdConf } from "./legacy/drbd-conf.ts";
 import { parseHaCf } from "./legacy/ha-cf.ts";
 import type { Finding } from "./model.ts";
 import {
@@ -26,6 +29,7 @@ import {
 } from "./native.ts";
 import { classicSearchPath } from "./resource-defaults.ts";
 import { authkeysProblem } from "./secret.shell.ts";
+import { profileTiming } from "./timing.ts";
 import { configBytesMax } from "./yaml-tree.ts";
 
 export { loadDiskSecret, loadSecret } from "./secret.shell.ts";
@@ -109,6 +113,31 @@ export async function readDrbdFile(
   return path === undefined
     ? { file: undefined, findings: [] }
     : await readClassicFile(resolve(path), false);
+}
+
+/** The disks of a drbd.conf. */
+export type DrbdLoadOutcome =
+  | { readonly ok: true; readonly disks: readonly DiskSpec[]; readonly findings: readonly Finding[] }
+  | { readonly ok: false; readonly findings: readonly Finding[] };
+
+/**
+ * Reads a drbd.conf alone, without a cluster: timers that follow deadtime take the classic profile's.
+ * @param self puts this host's side first
+ */
+export async function loadDrbdConf(
+  path: string,
+  self: string = hostname(),
+): Promise<DrbdLoadOutcome> {
+  const { file, findings } = await readClassicFile(resolve(path), false);
+  if (file === undefined) return { ok: false, findings };
+  const read = readDrbdConf(file, {
+    load: loadIncludes,
+    deadtimeMs: profileTiming("chapter").deadtimeMs,
+  });
+  const refused = read.findings.some((finding) => finding.severity === "error");
+  if (refused) return { ok: false, findings: read.findings };
+  const disks = read.disks.map((disk) => diskSeenBy(disk, self.toLowerCase()));
+  return { ok: true, disks, findings: read.findings };
 }
 
 /** The three files as text. A missing file is undefined; an unreadable one is a finding as well. */
