@@ -1,6 +1,14 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
-import { drbdName, hasKernelDrbd, isDiskName, stableName, standsOn } from "./device-names.ts";
+import {
+  drbdName,
+  fileName,
+  hasKernelDrbd,
+  isDiskName,
+  isFileName,
+  stableName,
+  standsOn,
+} from "./device-names.ts";
 
 test("names of disks are names of files and never lead elsewhere", () => {
   deepEqual(["r0", "mysql-data", "a.b+c_1"].filter(isDiskName).length, 3);
@@ -25,11 +33,19 @@ test("the kernel's own DRBD is known by its block major", () => {
   equal(hasKernelDrbd(""), false);
 });
 
-test("a loop device is known by its file, also when the mount was detached", () => {
-  const file = "/run/baton/blockdev/r0/r0";
-  equal(standsOn(file, file), true);
-  equal(standsOn("/r0", file), true);
-  equal(standsOn(`${file} (deleted)`, file), true);
-  equal(standsOn("/run/baton/blockdev/r1/r1", file), false);
+test("the file of a disk is named after its mount, so that no two hosts of one kernel have the same", () => {
+  const file = fileName("r0", "0:57");
+  equal(file, "r0.57");
+  deepEqual(
+    ["r0.57", "r0.", "r0", "r0.x", "r1.57", "r0.57.5", "r0.57 "].map((name) =>
+      isFileName(name, "r0"),
+    ),
+    [true, false, false, false, false, false, false],
+  );
+  equal(standsOn("/run/baton/blockdev/r0/r0.57", file), true);
+  equal(standsOn("/r0.57", file), true);
+  equal(standsOn("/run/baton/blockdev/r0/r0.57 (deleted)", file), true);
+  equal(standsOn("/run/baton/blockdev/r0/r0.58", file), false);
+  equal(standsOn("/run/baton/blockdev/r0/xr0.57", file), false);
   equal(standsOn("", file), false);
 });

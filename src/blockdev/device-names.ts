@@ -27,8 +27,22 @@ export function hasKernelDrbd(procDevices: string): boolean {
   return /^\s*\d+ drbd$/m.test(block);
 }
 
-/** True if a loop device stands on this file, also when the file's mount was detached since. */
+/**
+ * The name of the file in a FUSE mount: the disk and the minor number of the mount's device, as in `r0.57`.
+ * A mount has its number for itself in the whole kernel as long as a loop device stands on one of its files. So this name
+ * tells our devices from those of another host with a disk of the same name, in other namespaces of the same
+ * kernel, whose paths look the same.
+ */
+export function fileName(disk: string, mountDevice: string): string {
+  return `${disk}.${mountDevice.slice(mountDevice.indexOf(":") + 1)}`;
+}
+
+/** True if `file` is a name of the file of `disk`, whatever the mount. */
+export function isFileName(file: string, disk: string): boolean {
+  return file.startsWith(`${disk}.`) && /^\d{1,10}$/.test(file.slice(disk.length + 1));
+}
+
+/** True if a loop device stands on the file of this name, also when its mount was detached since. */
 export function standsOn(backingFile: string, file: string): boolean {
-  const name = file.slice(file.lastIndexOf("/"));
-  return backingFile === file || backingFile === name || backingFile === `${file} (deleted)`;
+  return backingFile.slice(backingFile.lastIndexOf("/") + 1).replace(/ \(deleted\)$/, "") === file;
 }

@@ -9,7 +9,7 @@
  */
 import { lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { readdir, readlink } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BatonError } from "../base/index.ts";
 import {
@@ -25,8 +25,9 @@ import {
   type RunResult,
   refreshLoopSize,
 } from "../system/index.ts";
-import { drbdName, hasKernelDrbd, stableName, standsOn } from "./device-names.ts";
+import { drbdName, fileName, hasKernelDrbd, stableName, standsOn } from "./device-names.ts";
 import { TRANSFER_BYTES_MAX } from "./fuse-codec.ts";
+import { unmountDisk } from "./fuse-mount.shell.ts";
 
 const LOOP_MAJOR = 7;
 const DEVICE_MODE = 0o660;
@@ -56,6 +57,8 @@ export interface AttachedDevice {
   /** `/dev/loopN` */
   readonly loop: string;
   readonly number: DeviceNumber;
+  /** The name of the FUSE file, which no other loop device stands on. */
+  readonly file: string;
   /** Why a name was left alone; nothing if all is as wished. */
   readonly notes: readonly { readonly reason: string; readonly detail: string }[];
 }
@@ -80,10 +83,10 @@ export async function attachDevice(options: AttachOptions): Promise<AttachedDevi
     tuneQueue(loop);
     const number = numberOf(loop);
     const device = stableName(name, options.directory);
-    takeName(device, number);
     const notes: { reason: string; detail: string }[] = [];
-    const drbdDevice = takeDrbdName(options.minor, number, notes);
-    return { device, drbdDevice, loop, number, notes };
+    const drbdDevice = takeDrbdName(options.minor, { number, device }, notes);
+    takeName(device, number);
+    return { device, drbdDevice, loop, number, file: basename(file), notes };
   } catch (error) {
     await detachLoopDevice(loop, timeoutMs);
     throw error;
@@ -120,7 +123,7 @@ function takeName(path: string, number: DeviceNumber): void {
 
 function takeDrbdName(
   minor: number | undefined,
-  number: DeviceNumber,
+  { number, device }: { readonly number: DeviceNumber; readonly device: string },
   notes: { reason: string; detail: string }[],
 ): string | undefined {
   const path = drbdName(minor);
@@ -133,7 +136,7 @@ function takeDrbdName(
   }
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !isLoopNode(path)) return leave(`${path} is not ours`);
-  const owner = found === undefined ? undefined : livingOwner(path);
+  const owner = found === undefined ? undefined : livingOwner(path, dirname(device));
   if (owner !== undefined) return leave(`${path} is ${owner}`);
   try {
     takeName(path, number);
@@ -143,12 +146,12 @@ function takeDrbdName(
   }
 }
 
-/** The loop device in use that a node stands for; undefined if it stands for none, so is left over. */
-function livingOwner(path: string): string | undefined {
+/** The name below /dev/baton of the disk that a node stands for; undefined if none does, so it is left over. */
+function livingOwner(path: string, directory: string): string | undefined {
   const rdev = statSync(path).rdev;
-  return loopDevices()
-    .filter((loop) => backingFileOf(loop) !== "")
-    .find((loop) => statSync(loop, { throwIfNoEntry: false })?.rdev === rdev);
+  return readdirSync(directory)
+    .map((name) => stableName(name, directory))
+    .find((name) => lstatSync(name, { throwIfNoEntry: false })?.rdev === rdev);
 }
 
 function isLoopNode(path: string): boolean {
@@ -169,14 +172,10 @@ export async function resizeDevice(attached: AttachedDevice, timeoutMs: number):
  * Takes the names and the loop device away. Does nothing for one that is gone already.
  * @throws {BatonError} BTN-BLOCKDEV-IN-USE, and nothing was changed; BTN-BLOCKDEV-LOOP if the kernel does not let go of it
  */
-export async function detachDevice(
-  attached: AttachedDevice,
-  file: string,
-  timeoutMs: number,
-): Promise<void> {
-  const { device, drbdDevice, loop, number } = attached;
+export async function detachDevice(attached: AttachedDevice, timeoutMs: number): Promise<void> {
+  const { device, drbdDevice, loop, number, file } = attached;
   if (standsOn(backingFileOf(loop), file)) {
-    const openers = await openersOf(loop);
+    const openers = await openersOf(loop, [device, drbdDevice]);
     if (openers.count > 0) {
       throw new BatonError({
         code: "BTN-BLOCKDEV-IN-USE",
@@ -185,9 +184,7 @@ export async function detachDevice(
     }
     await letGo(loop, file, timeoutMs);
   }
-  for (const name of [drbdDevice, device]) {
-    if (name !== undefined && isDeviceNode(name, number)) rmSync(name, { force: true });
-  }
+  dropNames([drbdDevice, device], number);
 }
 
 async function letGo(loop: string, file: string, timeoutMs: number): Promise<void> {
@@ -212,8 +209,11 @@ export interface Openers {
   readonly held: boolean;
 }
 
-/** @param loop `/dev/loopN` @throws {SystemCallError | Error} if the device itself can not be asked */
-export async function openersOf(loop: string): Promise<Openers> {
+/** @param loop `/dev/loopN` @param names other nodes of the same device @throws {SystemCallError | Error} if the device itself can not be asked */
+export async function openersOf(
+  loop: string,
+  names: readonly (string | undefined)[] = [],
+): Promise<Openers> {
   const { major, minor } = numberOf(loop);
   const table = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
   const mounts = table.mounts
@@ -221,19 +221,29 @@ export async function openersOf(loop: string): Promise<Openers> {
     .map((mount) => mount.mountPoint);
   const holders = readdirSync(`/sys/block/${basename(loop)}/holders`);
   const held = await isDeviceHeld(loop);
-  const processes = await processesWith(statSync(loop).rdev);
+  const paths = [loop, ...names.filter((name) => name !== undefined)];
+  const processes = await processesWith(
+    statSync(loop).rdev,
+    new Set(paths.map((path) => basename(path))),
+  );
   return { count: (held ? 1 : 0) + processes.length, mounts, holders, processes, held };
 }
 
-/** Processes with an open descriptor of a block device. Every link is looked at; only those below /dev are asked further. */
-async function processesWith(rdev: number): Promise<{ pid: number; name: string }[]> {
+/**
+ * Processes with an open descriptor of a block device. Only descriptors of these file names, in whatever directory, are
+ * asked for their device: asking about a file on a file system that hangs would hang too.
+ */
+async function processesWith(
+  rdev: number,
+  names: ReadonlySet<string>,
+): Promise<{ pid: number; name: string }[]> {
   const found: { pid: number; name: string }[] = [];
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
     const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []); // it ended
     for (const descriptor of descriptors) {
       const path = `/proc/${pid}/fd/${descriptor}`;
       const target = await readlink(path).catch(() => ""); // closed meanwhile
-      if (!target.startsWith("/dev/")) continue;
+      if (!names.has(basename(target))) continue;
       const opened = safeStat(path);
       if (opened?.isBlockDevice() !== true || opened.rdev !== rdev) continue;
       found.push({ pid: Number(pid), name: commandOf(pid) });
@@ -275,48 +285,63 @@ export function describeOpeners({ mounts, holders, processes, held }: Openers): 
 export interface Leftovers {
   readonly removed: readonly string[];
   /** Still used by somebody; they go by themselves when the last user lets go. */
-  readonly busy: readonly { readonly loop: string; readonly openers: Openers }[];
+  readonly busy: readonly string[];
+  /** For the journal: one of each device that is still used, with its users. */
+  readonly notes: readonly { readonly reason: string; readonly detail: string }[];
 }
 
 /**
- * Finds the loop devices that stand on the file of a disk and lets go of them, and removes the disk's name. Only for a disk
- * that no living process serves (its lock is ours), after `unmountDisk`, so that nothing waits for answers.
- * @throws {BatonError} if losetup can not be run
+ * Takes away what a killed predecessor left: its mounts, its loop devices and its names. Only for a disk that no living
+ * process serves (its lock is ours). A mount that somebody detached by hand before is no longer known as ours; its loop
+ * device is left.
+ * @param options `mountDirectory`: as for `mountDisk`; the rest as for `attachDevice`
+ * @throws {BatonError} if losetup can not be run, or the kernel does not let go of a device that nobody uses
  */
 export async function removeLeftovers(options: {
   readonly name: string;
-  readonly file: string;
+  readonly mountDirectory: string;
   readonly directory?: string;
   readonly minor?: number | undefined;
   readonly timeoutMs: number;
 }): Promise<Leftovers> {
-  const { name, file, timeoutMs } = options;
+  const { name, mountDirectory, timeoutMs } = options;
+  // This also ends their connections, so that nothing that follows waits for an answer.
+  const files = unmountDisk(mountDirectory).map((mount) => fileName(name, mount.device));
+  const names = [stableName(name, options.directory), drbdName(options.minor)];
   const removed: string[] = [];
-  const busy: { loop: string; openers: Openers }[] = [];
+  const busy: string[] = [];
+  const notes: { reason: string; detail: string }[] = [];
   for (const loop of loopDevices()) {
-    if (!standsOn(backingFileOf(loop), file)) continue;
-    const number = numberOf(loop);
-    const openers = await openersOf(loop);
-    // With users, the kernel lets go when the last of them does; the names go at once, so nobody new comes.
-    await detachLoopDevice(loop, timeoutMs);
-    for (const path of [stableName(name, options.directory), drbdName(options.minor)]) {
-      if (path === undefined || !isDeviceNode(path, number)) continue;
-      rmSync(path, { force: true });
-      removed.push(path);
+    const file = files.find((one) => standsOn(backingFileOf(loop), one));
+    if (file === undefined) continue;
+    // The names go first, so nobody new comes; with users, the kernel lets go when the last of them does.
+    removed.push(...dropNames(names, numberOf(loop)));
+    const openers = await openersOf(loop, names);
+    if (openers.count === 0) {
+      await letGo(loop, file, timeoutMs);
+      removed.push(loop);
+    } else {
+      await detachLoopDevice(loop, timeoutMs);
+      busy.push(loop);
+      const detail = `${loop}: ${describeOpeners(openers)}`;
+      notes.push({ reason: "BTN-BLOCKDEV-LEFTOVER", detail });
     }
-    if (openers.count > 0) {
-      busy.push({ loop, openers });
-      continue;
-    }
-    await letGo(loop, file, timeoutMs);
-    removed.push(loop);
   }
   const stable = stableName(name, options.directory);
-  if (isLoopNode(stable)) {
-    rmSync(stable, { force: true });
-    removed.push(stable);
-  }
-  return { removed, busy };
+  if (isLoopNode(stable)) removed.push(...dropNames([stable], undefined));
+  return { removed, busy, notes };
+}
+
+/** Removes the nodes that stand for this device, or for whatever. @returns those that were removed */
+function dropNames(
+  names: readonly (string | undefined)[],
+  number: DeviceNumber | undefined,
+): string[] {
+  const ours = names
+    .filter((name) => name !== undefined)
+    .filter((name) => number === undefined || isDeviceNode(name, number));
+  for (const name of ours) rmSync(name, { force: true });
+  return ours;
 }
 
 function loopFailure(action: string, result: RunResult): BatonError {

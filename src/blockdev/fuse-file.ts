@@ -3,8 +3,9 @@
  * What is left are reads, writes, flushes and zero-outs of a block device.
  *
  *   node 1  the directory
- *   node 2  the file, named as the disk, as long as the device
+ *   node 2  the file, named as the disk and its mount (device-names.ts), as long as the device
  */
+import { isFileName } from "./device-names.ts";
 import {
   ATTR_BODY_BYTES,
   agree,
@@ -57,6 +58,7 @@ const ATTRIBUTES_VALID_SECONDS = 0;
 
 /** What the device is at this moment. */
 export interface FuseFile {
+  /** Of the disk. */
   readonly name: string;
   /** A multiple of 512; 0: there is no device, opening it fails with ENXIO. */
   readonly sizeBytes: number;
@@ -120,7 +122,7 @@ export function judge(
     case "init":
       return init(request, reply, background);
     case "lookup":
-      if (request.node !== DIRECTORY_NODE || request.name !== file.name) {
+      if (request.node !== DIRECTORY_NODE || !isFileName(request.name, file.name)) {
         return refuse(reply, request.unique, fuseErrno.ENOENT);
       }
       return answer(reply, request.unique, ENTRY_BODY_BYTES, (start) =>

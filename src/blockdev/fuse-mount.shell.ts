@@ -21,6 +21,7 @@ import {
   mountFuse,
   parseMountInfo,
 } from "../system/index.ts";
+import { fileName } from "./device-names.ts";
 import { TRANSFER_BYTES_MAX } from "./fuse-codec.ts";
 
 /** In the mount table, so that people see whose it is. */
@@ -69,7 +70,14 @@ export function mountDisk(fd: number, directory: string, name: string): string {
       cause,
     });
   }
-  return join(directory, name);
+  const device = mountsAt(directory).at(-1)?.device;
+  if (device === undefined) {
+    throw new BatonError({
+      code: "BTN-BLOCKDEV-MOUNT",
+      message: `Cannot find the mount of the disk ${name} at ${directory}: it was taken away at once`,
+    });
+  }
+  return join(directory, fileName(name, device));
 }
 
 /** Our mounts at `directory`, the visible one last; those of a killed predecessor among them. */
@@ -83,12 +91,12 @@ export function mountsAt(directory: string): readonly Mount[] {
  * Takes every mount of ours away from `directory`, and the directory. The connections of these mounts are ended, and
  * everything that waits for an answer gets an error: call it only for a disk that no living process serves, or for
  * one's own after its loop device is gone. A file that is still open stays with its user and gives errors.
- * @returns how many mounts there were
+ * @returns the mounts that there were
  * @throws {SystemCallError} EPERM
  */
-export function unmountDisk(directory: string): number {
+export function unmountDisk(directory: string): readonly Mount[] {
   const mounts = mountsAt(directory);
-  for (const _mount of mounts) forceUnmount(directory);
+  for (let left = mounts.length; left > 0; left--) forceUnmount(directory);
   if (existsSync(directory)) {
     try {
       rmdirSync(directory);
@@ -96,7 +104,7 @@ export function unmountDisk(directory: string): number {
       // Something of another kind lies there: it is not ours to remove, and the next mount covers it.
     }
   }
-  return mounts.length;
+  return mounts;
 }
 
 /** Ends a connection that was never mounted, or whose serving thread has ended. */

@@ -35,4 +35,11 @@ export const blockdevReasons = {
       "Its old device gives only I/O errors, and goes away by itself when its last user lets go of it.",
     action: "Unmount the file systems that the detail names, or end the processes.",
   },
+  "BTN-BLOCKDEV-MEMORY-RISK": {
+    title: "The disk process could not be declared a part of the I/O path",
+    meaning:
+      "If memory runs out, an allocation of it may wait for pages that only it can write. In a memory cgroup of version 1 that it shares with what writes to the disk, both then stand still.",
+    action:
+      "Give the process CAP_SYS_RESOURCE (Linux 5.6 or newer), or a memory cgroup of its own; with cgroups of version 2 there is no such wait.",
+  },
 } as const satisfies ReasonCatalogue;

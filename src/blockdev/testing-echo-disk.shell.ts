@@ -1,17 +1,12 @@
 /**
  * A disk process for tests: `node testing-echo-disk.shell.ts JSON` with {name, minor, backing, run, dev, blockBytes}. Prints
- * `{device, drbdDevice, loop, file}` when the device is there; takes lines `grow MIB`, `secondary`, `stats`, `openers`, `down` on
+ * `{device, drbdDevice, loop, ...}` when the device is there; takes lines `grow MIB`, `secondary`, `stats`, `openers`, `down` on
  * standard input and answers each with a line.
  */
 import { statSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Worker } from "node:worker_threads";
-import {
-  becomeIoFlusher,
-  createEventDescriptor,
-  lockProgram,
-  signalEvent,
-} from "../system/index.ts";
+import { createEventDescriptor, signalEvent } from "../system/index.ts";
 import {
   attachDevice,
   detachDevice,
@@ -20,6 +15,7 @@ import {
   resizeDevice,
 } from "./device.shell.ts";
 import { closeFuse, mountDisk, openFuse, unmountDisk } from "./fuse-mount.shell.ts";
+import { prepareMemory } from "./memory.shell.ts";
 
 interface Settings {
   readonly name: string;
@@ -33,20 +29,23 @@ interface Settings {
 const settings = JSON.parse(process.argv[2] ?? "{}") as Settings;
 const { name, minor, backing, run, dev, blockBytes = 512, background = 128 } = settings;
 const directory = `${run}/${name}`;
-const file = `${directory}/${name}`;
 const timeoutMs = 20_000;
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
-const flusher = becomeIoFlusher();
-const locked = lockProgram();
-unmountDisk(directory);
-const leftovers = await removeLeftovers({ name, file, directory: dev, minor, timeoutMs });
+const memoryNotes = prepareMemory();
+const leftovers = await removeLeftovers({
+  name,
+  mountDirectory: directory,
+  directory: dev,
+  minor,
+  timeoutMs,
+});
 const fuse = openFuse();
 const wake = createEventDescriptor();
 const shared = new Int32Array(new SharedArrayBuffer(32));
 shared[0] = Math.floor(statSync(backing).size / 1_048_576);
 shared[1] = 1;
-mountDisk(fuse, directory, name);
+const file = mountDisk(fuse, directory, name);
 const engine = new Worker(new URL("./testing-echo-engine.shell.ts", import.meta.url), {
   workerData: { fuse, wake, backing, name, shared, background },
 });
@@ -54,8 +53,8 @@ await new Promise<void>((resolve, reject) => {
   engine.once("error", reject);
   engine.once("message", () => resolve());
 });
-let attached = await attachDevice({ name, minor, file, blockBytes, directory: dev, timeoutMs });
-say({ ...attached, file, leftovers, flusher: flusher ?? null, locked });
+const attached = await attachDevice({ name, minor, file, blockBytes, directory: dev, timeoutMs });
+say({ ...attached, path: file, leftovers, memoryNotes });
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [verb, value] = line.split(" ");
@@ -72,10 +71,9 @@ for await (const line of createInterface({ input: process.stdin })) {
     } else if (verb === "stats") {
       say({ data: shared[3], other: shared[4], memory: process.memoryUsage().rss });
     } else if (verb === "openers") {
-      say(await openersOf(attached.loop));
+      say(await openersOf(attached.loop, [attached.device, attached.drbdDevice]));
     } else if (verb === "down") {
-      await detachDevice(attached, file, timeoutMs);
-      attached = { ...attached, notes: [] };
+      await detachDevice(attached, timeoutMs);
       break;
     }
   } catch (error) {
