@@ -72,9 +72,7 @@ export class Disk {
   readonly #data: DataPath & Copied;
 
   constructor(options: DiskCoreOptions, now: Instant) {
-    const memory = freshMemory();
-    memory.lastStep = now;
-    this.#core = new Core(options, memory, new Output(now), now);
+    this.#core = new Core(options, freshMemory(), new Output(now), now);
     this.#data = new DataCore(options, this.#core);
     this.#core.bindData(this.#data);
   }
@@ -82,14 +80,10 @@ export class Disk {
   /** Takes one event at `now`; the effects, in the order in which they are to be performed. */
   step(now: Instant, event: DiskEvent): readonly DiskEffect[] {
     const core = this.#core;
-    const { memory } = core;
     core.now = now;
     core.output.begin(now);
-    // After a stop of our own the peer's packets are still unread.
-    const late = now - memory.lastStep >= core.options.spec.net.pingTimeoutMs;
-    memory.lastStep = now;
     this.#event(event);
-    this.#deadlines(late);
+    this.#deadlines();
     this.#settle();
     return core.output.take();
   }
@@ -374,9 +368,9 @@ export class Disk {
     }
   }
 
-  #deadlines(late: boolean): void {
+  #deadlines(): void {
     const core = this.#core;
-    connectionTick(core, late);
+    connectionTick(core);
     fenceTick(core);
     const due = diskDeadline(core);
     if (due !== undefined && core.now >= due && core.state.disk !== "Failed") {

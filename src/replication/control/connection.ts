@@ -93,8 +93,8 @@ export function pingAnswered(core: Core): void {
   if (memory.pingAcks === memory.pings) memory.pingSentAt = null;
 }
 
-/** Whether the peer's silence has lasted too long; asks, then gives up. `late`: we ourselves did not run meanwhile. */
-export function connectionTick(core: Core, late: boolean): void {
+/** Whether the peer's silence has lasted too long; asks, then gives up. */
+export function connectionTick(core: Core): void {
   const { memory } = core;
   const { link } = memory;
   const { pingTimeoutMs } = core.options.spec.net;
@@ -107,7 +107,7 @@ export function connectionTick(core: Core, late: boolean): void {
       return;
     case "parameters":
     case "up":
-      judgeSilence(core, late);
+      judgeSilence(core);
       return;
     default:
       if (core.now < link.deadline) return;
@@ -120,7 +120,7 @@ export function connectionTick(core: Core, late: boolean): void {
   }
 }
 
-function judgeSilence(core: Core, late: boolean): void {
+function judgeSilence(core: Core): void {
   const { memory } = core;
   const due = silenceDeadline(core);
   if (due === undefined || core.now < due) return;
@@ -129,8 +129,8 @@ function judgeSilence(core: Core, late: boolean): void {
     else memory.lastReceived = core.now;
     return;
   }
-  if (late) {
-    // What the peer sent while we stood still is not read yet.
+  if (core.now - due >= core.options.spec.net.pingTimeoutMs / 2) {
+    // We ourselves stood still: what the peer sent meanwhile is not read yet.
     memory.pingSentAt = core.now;
     return;
   }

@@ -190,14 +190,18 @@ export class Core implements DataHost {
       memory.newCurrentDue = true;
       return false;
     }
-    this.renewCurrent();
+    this.renewCurrent(true);
     return true;
   }
 
-  /** A new current generation, in memory; `persist` makes it durable. */
-  renewCurrent(): void {
+  /**
+   * A new current generation, in memory; `persist` makes it durable. `wasPrimary`: whether this host was Primary when the
+   * two parted, which bit 0 of BITMAP remembers for the after-sb policies.
+   */
+  renewCurrent(wasPrimary: boolean): void {
     this.memory.newCurrentDue = false;
-    this.#setGenerations(newCurrent(this.generations, this.options.random64(), this.isPrimary));
+    const parted = wasPrimary ? this.generations : withRole(this.generations, false);
+    this.#setGenerations(newCurrent(parted, this.options.random64(), this.isPrimary));
     this.decideQuietly(
       "BTN-DISK-NEW-GENERATION",
       "the peer does not have what is written from now on",

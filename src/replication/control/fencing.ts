@@ -116,7 +116,7 @@ export function makeDueGeneration(core: Core): void {
   if (!memory.newCurrentDue) return;
   memory.newCurrentDue = false;
   if (memory.disk === null || core.generations.bitmap !== 0n) return;
-  core.renewCurrent();
+  core.renewCurrent(true);
   core.persist();
 }
 

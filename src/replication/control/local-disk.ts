@@ -6,11 +6,12 @@ import {
   type MetadataFlags,
   type MetadataForm,
   parseSuperblock,
+  type Superblock,
 } from "../metadata/index.ts";
 import type { MetadataPlace } from "../options.ts";
 import type { DataNotice } from "../shared.ts";
 import type { Core } from "./core.ts";
-import { sameGeneration } from "./generations.ts";
+import { sameGeneration, withRole } from "./generations.ts";
 import { codes } from "./result-codes.ts";
 import { markAllOutOfSync } from "./resync.ts";
 import { agreedSectors, sendSizes } from "./sizes.ts";
@@ -57,10 +58,14 @@ export function takeMetadata(core: Core, found: AttachedMetadata): AttachRefusal
   }
   const refusal = wrongData(core, superblock.generations.current, superblock.flags, sectors);
   if (refusal !== undefined) return refusal;
-  memory.disk = { layout: layout.value, superblock, discards: found.discards };
+  memory.disk = {
+    layout: layout.value,
+    superblock: { ...superblock, generations: withRole(superblock.generations, core.isPrimary) },
+    discards: found.discards,
+  };
   core.foundSuperblock(superblock);
   core.data.attached(found, core.now);
-  settle(core, superblock.flags, sectors);
+  settle(core, superblock, sectors);
   return undefined;
 }
 
@@ -85,11 +90,14 @@ function wrongData(
 }
 
 /** The state by the flags (drbd.md 4.11), or Negotiating and what is to be said to the peer. */
-function settle(core: Core, flags: MetadataFlags, sectors: number): void {
+function settle(core: Core, superblock: Superblock, sectors: number): void {
   const { memory, options } = core;
+  const { flags, lastAgreedSectors } = superblock;
   const frozenPrimary = core.isPrimary && memory.state.suspNoData;
   memory.crashedPrimary = (flags.crashedPrimary || flags.primary) && !frozenPrimary;
   core.resize(sectors);
+  // Never used: whatever the bitmap holds, nothing is in common with anybody.
+  if (lastAgreedSectors === 0) core.data.setAllBits(core.now);
   if (flags.fullSync || (memory.crashedPrimary && flags.logDisabled)) markAllOutOfSync(core);
   const fenced = flags.peerOutdated || options.spec.disk.fencing === "dont-care";
   const known: DiskStateName = flags.consistent

@@ -159,7 +159,6 @@ export interface Memory {
   pingSentAt: Instant | null;
   pings: number;
   pingAcks: number;
-  lastStep: Instant;
   clusterId: string;
   epoch: number;
   /** A higher epoch that a peer has told; ours is not current until the agent says so. */
@@ -210,7 +209,6 @@ export const freshMemory = (): Memory => ({
   pingSentAt: null,
   pings: 0,
   pingAcks: 0,
-  lastStep: instant(0),
   clusterId: "",
   epoch: 0,
   higherEpoch: 0,

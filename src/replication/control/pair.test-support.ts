@@ -386,7 +386,7 @@ export class Pair {
   }
 
   #perform(host: TestHost, effect: DiskEffect): void {
-    const { side, disk } = host;
+    const { disk } = host;
     const later = (event: DiskEvent): void => {
       host.parked.push(event);
     };
@@ -493,7 +493,7 @@ export class Pair {
     }
     host.connected = false;
     const to = this.hosts[otherSide(host.side)];
-    if (!to.connected) return;
+    if (!to.connected || !to.alive || this.cut) return;
     const mine = this.#wire.filter((flight) => flight.to === to.side);
     this.#wire = [];
     for (const { socket, packet } of mine) {

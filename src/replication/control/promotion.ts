@@ -182,7 +182,7 @@ function promoted(core: Core, operation: Operation): void {
   const forced = operation.patch.disk === "UpToDate" && isForced(operation);
   const alone = !isConnected(state) || diskRank(state.pdsk) < diskRank("Inconsistent");
   if (forced || (alone && core.generations.bitmap === 0n)) {
-    core.renewCurrent();
+    core.renewCurrent(false);
     core.persist();
   }
   if (isConnected(state)) {
