@@ -6,7 +6,7 @@
  * since its bits were last on the disk.
  */
 import { BatonError, fail, ok, type Result } from "../../base/index.ts";
-import { BLOCK_BYTES, type RingShape } from "./layout.ts";
+import { BLOCK_BYTES, bitmapBytesFor, type RingShape } from "./layout.ts";
 import { encodeSuperblock, needsReplay, ringOf, type Superblock } from "./superblock.ts";
 
 const MAGIC = 0x69cb_65a2;
@@ -197,10 +197,10 @@ function apply(transaction: LogTransaction, slots: Map<number, number>): void {
   for (let index = 0; index < context.length; index++) {
     const extent = context[index] as number;
     const slot = contextStart + index;
-    if (extent === FREE && slot >= contextSize) continue;
+    if (slot >= MAX_EXTENTS || (extent === FREE && slot >= contextSize)) continue;
     slots.set(slot, extent);
   }
-  for (const { slot, extent } of updates) slots.set(slot, extent);
+  for (const { slot, extent } of updates) if (slot < MAX_EXTENTS) slots.set(slot, extent);
 }
 
 /** What `replayActivityLog` did, and what is to be written: bitmap, then ring, then superblock, then a flush of each. */
@@ -213,7 +213,7 @@ export interface Replay {
   readonly superblock: Superblock;
   readonly superblockBytes: Uint8Array;
   readonly extents: readonly number[];
-  /** Extents that lie beyond the bitmap: they were skipped. */
+  /** Extents that lie beyond the agreed size: they were skipped. */
   readonly extentsBeyond: number;
   readonly corruptBlocks: number;
   /** Bits that were not set before. */
@@ -250,7 +250,8 @@ export function replayActivityLog(
     );
   }
   const extents = needed && superblock.flags.primary ? contents.extents : [];
-  const within = extents.filter((extent) => extent * BITMAP_BYTES_PER_EXTENT < bitmap.length);
+  const end = coveredBytes(superblock, bitmap);
+  const within = extents.filter((extent) => extent * BITMAP_BYTES_PER_EXTENT < end);
   const cleaned: Superblock = needed
     ? { ...superblock, unclean: false, flags: { ...superblock.flags, logClean: true } }
     : superblock;
@@ -265,6 +266,15 @@ export function replayActivityLog(
     corruptBlocks: needed ? corruptBlocks : 0,
     bitsSet: within.reduce((bits, extent) => bits + mark(bitmap, extent), 0),
   });
+}
+
+/**
+ * Extents beyond the agreed size are skipped, as drbdmeta does. Without an agreed size it skips all; we mark them, because a
+ * host can have been Primary alone before it ever met its peer.
+ */
+function coveredBytes({ lastAgreedSectors }: Superblock, bitmap: Uint8Array): number {
+  if (lastAgreedSectors === 0) return bitmap.length;
+  return Math.min(bitmap.length, bitmapBytesFor(lastAgreedSectors));
 }
 
 function mark(bitmap: Uint8Array, extent: number): number {

@@ -49,7 +49,7 @@ export function openDevice(path: string, sharing: Sharing): Result<OpenDevice> {
   const access = sharing.kind === "look" ? constants.O_RDONLY : constants.O_RDWR;
   let fd = -1;
   try {
-    fd = openSync(path, access | constants.O_CLOEXEC);
+    fd = openSync(path, access);
     const stats = fstatSync(fd);
     if (!stats.isBlockDevice() && !stats.isFile()) {
       throw new Error("it is neither a block device nor a file");
@@ -83,7 +83,7 @@ function device(fd: number, path: string, stats: Stats): OpenDevice {
 
 /** O_EXCL on a block device fails if it is mounted or otherwise claimed, and claims it. Slots are claimed by their lock. */
 function reopenExclusively(fd: number, path: string, sharing: Sharing): number {
-  const exclusive = openSync(path, constants.O_RDWR | constants.O_EXCL | constants.O_CLOEXEC);
+  const exclusive = openSync(path, constants.O_RDWR | constants.O_EXCL);
   if (sharing.kind === "exclusive") {
     closeQuietly(fd);
     return exclusive;

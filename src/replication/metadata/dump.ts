@@ -80,7 +80,7 @@ function bitmapLines(bytes: Uint8Array): string[] {
   const lines = [`# bm-bytes ${bytes.length};`, "bm {"];
   for (let at = 0; at < words.length; ) {
     if (at % WORDS_PER_COMMENT === 0) lines.push(`   # at ${at * KIB_PER_WORD}kB`);
-    const run = equalWords(words, at);
+    const run = isPlain(words[at]) ? equalWords(words, at) : 0;
     const repeated = run - (run % WORDS_PER_ROW);
     if (repeated > WORDS_PER_ROW) {
       lines.push(`    ${repeated} times 0x${hex64(words[at] as bigint)};`);
@@ -92,6 +92,11 @@ function bitmapLines(bytes: Uint8Array): string[] {
     }
   }
   return [...lines, "}", `# bits-set ${countBits(bytes)};`];
+}
+
+/** Only words without a bit, or with all of them, are counted instead of repeated. */
+function isPlain(word: bigint | undefined): boolean {
+  return word === 0n || word === 0xffff_ffff_ffff_ffffn;
 }
 
 function equalWords(words: BigUint64Array, at: number): number {

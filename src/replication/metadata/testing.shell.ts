@@ -95,3 +95,38 @@ export class TestDevices implements Disposable {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }
+
+/** drbdmeta as the judge, on one device. It leaves files with its minor number behind: `dispose` removes them. */
+export class DrbdMeta implements Disposable {
+  readonly #minor = String(100_000 + (process.pid % 900_000));
+  readonly #device: string;
+  readonly #place: string;
+
+  /** @param place `internal`, `flex-external` or an index */
+  constructor(device: string, place: string) {
+    this.#device = device;
+    this.#place = place;
+  }
+
+  /** Runs one command of it, forced. */
+  run(...command: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+    const args = ["--force", this.#minor, "v08", this.#device, this.#place, ...command];
+    const { status, stdout, stderr } = spawnSync("drbdmeta", args, {
+      encoding: "utf8",
+      maxBuffer: 2 ** 27,
+    });
+    return { status, stdout, stderr };
+  }
+
+  /** Runs one that must succeed; what it printed. */
+  expect(...command: readonly string[]): string {
+    const { status, stdout, stderr } = this.run(...command);
+    if (status === 0) return stdout;
+    throw new Error(`drbdmeta ${command.join(" ")} ended with ${status}: ${stderr}${stdout}`);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(`/run/lock/drbd-147-${this.#minor}`, { force: true });
+    rmSync(`/var/lib/drbd/drbd-minor-${this.#minor}.lkbd`, { force: true });
+  }
+}
