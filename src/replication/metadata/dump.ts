@@ -172,7 +172,7 @@ export interface ParsedDump {
   readonly bitmap: Uint8Array;
 }
 
-/** More bitmap than this (for 64 TiB) is refused before memory is taken for it. */
+/** Words of the largest bitmap, for 64 TiB. */
 const MAX_WORDS = 2 ** 28;
 
 /**
@@ -236,7 +236,7 @@ class DumpReader {
       stripes: Number(this.#field("al-stripes", 32)),
       stripeBlocks: Number(this.#field("al-stripe-size-4k", 32)),
     };
-    const words = this.#bitmap();
+    const words = this.#bitmap(bitmapBytesFor(lastAgreedSectors) / 8);
     if (this.#at < this.#tokens.length) this.#wrong("something follows the bitmap");
     return {
       generations: { current, bitmap, history0, history1 } as Superblock["generations"],
@@ -247,7 +247,8 @@ class DumpReader {
     };
   }
 
-  #bitmap(): Uint8Array {
+  /** Memory is taken only once the text has as many words as the agreed size asks for. */
+  #bitmap(expected: number): Uint8Array {
     this.#expect("bm", "{");
     const runs: { readonly count: number; readonly word: bigint }[] = [];
     let total = 0;
@@ -256,10 +257,12 @@ class DumpReader {
       const count = repeated ? Number(this.#number(32)) : 1;
       if (repeated) this.#expect("times");
       total += count;
-      if (total > MAX_WORDS) this.#wrong("the bitmap is larger than any device has");
       runs.push({ count, word: this.#value(64) });
     }
     this.#expect("}");
+    if (total !== expected || total > MAX_WORDS) {
+      this.#wrong(`the bitmap has ${total} words, and la-size-sect asks for ${expected}`);
+    }
     const words = new BigUint64Array(total);
     let at = 0;
     for (const { count, word } of runs) {
