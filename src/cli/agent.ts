@@ -72,6 +72,7 @@ function useCompileCache(): void {
 async function runAgent(options: AgentOptions): Promise<void> {
   useCompileCache();
   const { Agent } = await import("../agent/agent.ts");
+  const { openDiskLink } = await import("../agent/disk-link.ts");
   const loaded = await load(options);
   if (loaded === undefined) {
     say("the agent was not started: the configuration is refused");
@@ -80,12 +81,24 @@ async function runAgent(options: AgentOptions): Promise<void> {
   }
   const { config, host } = loaded;
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
-  const beatCommand = [process.execPath, "--disable-warning=ExperimentalWarning", main, "beat"];
+  const program = [process.execPath, "--disable-warning=ExperimentalWarning", main];
   const agent = await Agent.start({
     config,
     host,
     version: softwareVersion(),
-    beatCommand,
+    beatCommand: [...program, "beat"],
+    openDisk: (disk, changed) =>
+      openDiskLink(
+        disk,
+        {
+          config,
+          version: softwareVersion(),
+          command: [...program, "disk", "serve"],
+          configArguments: diskArguments(options),
+          say,
+        },
+        changed,
+      ),
     parameters: parametersOf(config.timing, config.failover.autoFailback),
     say,
   });
@@ -97,6 +110,15 @@ async function runAgent(options: AgentOptions): Promise<void> {
     await Agent.readable(fresh.config);
     return true;
   });
+}
+
+/** How a disk process finds what this agent runs from. */
+function diskArguments({ config, haDir, drbdConf, name }: AgentOptions): readonly string[] {
+  const files =
+    haDir === undefined
+      ? ["--config", config]
+      : ["--ha-dir", haDir, ...(drbdConf === undefined ? [] : ["--drbd-conf", drbdConf])];
+  return [...files, ...(name === undefined ? [] : ["--name", name])];
 }
 
 /** The configuration and our name in it; undefined: refused, and why was said. @throws {BatonError} */

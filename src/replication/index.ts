@@ -53,6 +53,7 @@ export {
   type DiskOutcome,
   type DiskProcessState,
   type DiskRequest,
+  diskDownPath,
   diskSocketPath,
 } from "./process.ts";
 export type { DiskCoreOptions } from "./shared.ts";

@@ -26,7 +26,12 @@ export type DiskRequest =
   /** [DiskCommand] Progress lines, then the outcome. */
   | { readonly verb: "command"; readonly command: DiskCommand }
   /** An answer to `asking`. A stale attempt is refused. */
-  | { readonly verb: "fenced"; readonly attempt: number; readonly result: FenceResult; readonly detail: string }
+  | {
+      readonly verb: "fenced";
+      readonly attempt: number;
+      readonly result: FenceResult;
+      readonly detail: string;
+    }
   /** The agent's cluster id and epoch (R7). */
   | { readonly verb: "epoch"; readonly clusterId: string; readonly epoch: number }
   /** The state once, for `status`. */
@@ -40,6 +45,13 @@ export interface DiskOutcome {
   readonly code: number;
   readonly detail: string;
 }
+
+/**
+ * Left by a process that ended in order, removed by the next: who keeps disks running does not start one again that a
+ * person took down.
+ */
+export const diskDownPath = (runDirectory: string, name: string): string =>
+  `${runDirectory}/disk-${name}.down`;
 
 /** Path of the socket of one disk. */
 export const diskSocketPath = (runDirectory: string, name: string): string =>

@@ -3,7 +3,7 @@
  * the search for the peer; the data path is in the engine thread. It decides nothing about data, and nothing about
  * exclusion: that it asks (R2).
  */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BatonError } from "../../base/index.ts";
 import type {
@@ -13,7 +13,7 @@ import type {
   DiskRequest,
   DiskSpec,
 } from "../../replication/index.ts";
-import { diskSocketPath } from "../../replication/index.ts";
+import { diskDownPath, diskSocketPath } from "../../replication/index.ts";
 import { becomeIoFlusher, setOomScore } from "../../system/index.ts";
 import { type LineServer, serveLines } from "../../system/lines.ts";
 import { type FileLock, takeLock } from "../../system/lock.ts";
@@ -53,6 +53,8 @@ type Reply = PromiseWithResolvers<DiskOutcome> & { readonly progress: (line: str
  * @throws {BatonError} BTN-DISK-ALREADY-SERVED, BTN-SOCKET-...
  */
 export async function runDiskProcess(options: DiskProcessOptions): Promise<void> {
+  // Whoever started us may have gone, and the end of our log with it: no reason to end.
+  process.stderr.on("error", () => undefined);
   const disk = await DiskProcess.start(options);
   const end = (): void => void disk.end();
   const stay = (): void =>
@@ -130,6 +132,7 @@ export class DiskProcess {
     setOomScore(OOM_SCORE);
     mkdirSync(runDirectory, { recursive: true, mode: 0o750 });
     const lock = takeDiskLock(runDirectory, spec.name);
+    rmSync(diskDownPath(runDirectory, spec.name), { force: true });
     const mountPoint = join(runDirectory, "disk", spec.name);
     const disk = new DiskProcess(options, lock, mountPoint);
     try {
@@ -280,7 +283,10 @@ export class DiskProcess {
         log(report.reason, report.detail);
         return;
       case "readyToStop":
-        void this.#device.settled().then(() => this.#ended.resolve());
+        void this.#device.settled().then(() => {
+          writeFileSync(diskDownPath(this.#options.runDirectory, this.#options.spec.name), "");
+          this.#ended.resolve();
+        });
         return;
       default:
         return;
