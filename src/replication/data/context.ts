@@ -262,6 +262,13 @@ export class DataContext {
     }
   }
 
+  /** Marks a range out of sync. Counted: what began before may not clear bits any more. Returns how many were clear. */
+  mark(sector: number, end: number): number {
+    this.marks += 1;
+    return this.metadata?.bits.setRange(sector, end - sector) ?? 0;
+  }
+  marks = 0;
+
   /**
    * Takes a place in the index, once, and says whether everybody who came first is gone. False: `owner` is resumed when
    * one of them is, and asks again.

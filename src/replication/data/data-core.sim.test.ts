@@ -27,6 +27,7 @@ function optionsOf(seed: number): RigOptions {
       maxEpochSize: seed % 3 === 0 ? 5 : 2048,
       compressBitmap: seed % 2 === 1,
       maxBuffers: 64,
+      ...(seed % 9 === 0 ? { onCongestion: "pull-ahead", congestionFillBytes: 65_536 } : {}),
     },
     session,
     activityLogExtents: 67,
@@ -55,6 +56,10 @@ function work(rig: Rig, primary: Side): void {
 for (const seed of seeds) {
   test(`writes, cuts and resyncs leave equal disks; replay with SEED=${seed}`, () => {
     const rig = new Rig(optionsOf(seed));
+    if (one !== undefined) rig.trace = [];
+    process.once("exit", () => {
+      if (process.env["DBG"]) for (const line of rig.trace ?? []) console.log(line);
+    });
     const { random } = rig;
     let primary = rig.alice;
     rig.connect(primary);
@@ -71,7 +76,14 @@ for (const seed of seeds) {
       }
       rig.checkHonest();
       const connected = primary.state.conn !== "WFConnection";
-      if (connected && random.chance(0.6)) {
+      const inSync =
+        primary.state.conn === "Connected" && rig.alice.marks() + rig.bob.marks() === 0;
+      if (primary.state.suspFencing) {
+        // Fenced: on alone. Or there again: nothing is decided, everything in flight is sent once more.
+        if (random.chance(0.5)) primary.change({ suspFencing: false });
+        else rig.resume(primary);
+      } else if (connected && inSync && random.chance(0.4)) rig.cut(true);
+      else if (connected && random.chance(0.5)) {
         rig.cut();
         if (random.chance(0.3)) {
           primary.peer.crash(false);
@@ -86,6 +98,7 @@ for (const seed of seeds) {
         if (random.chance(0.3)) primary = swap(rig, primary);
       }
     }
+    primary.change({ suspFencing: false });
     if (primary.state.conn === "WFConnection") rig.reconnect(primary);
     rig.settle(() => primary.state.conn === "Connected");
     rig.flush(primary);

@@ -59,6 +59,8 @@ export interface AppWrite extends HeldRange {
   /** Completion waits for the remote leg up to this state. */
   awaits: Leg;
   mayClear: boolean;
+  /** Marks that were set when it began: with more of them it clears nothing. */
+  marks: number;
   answered: boolean;
   /** In the transfer log and not barrier-acked. */
   logged: boolean;
@@ -170,6 +172,8 @@ export interface ResyncAsk extends HeldRange {
   data: Uint8Array | undefined;
   owned: boolean;
   readonly session: number;
+  /** Of the resync under way: once written it clears bits and is acknowledged. */
+  counts: boolean;
   startedAt: Instant;
 }
 

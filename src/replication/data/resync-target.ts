@@ -81,6 +81,7 @@ export class ResyncTarget {
     this.#pace = undefined;
     this.#finishing = false;
     for (const ask of [...this.#asks.values()]) {
+      ask.counts = false;
       if (ask.phase === "writing") continue;
       if (ask.phase === "locking") this.inFlightBytes -= bytesOf(ask);
       this.#drop(ask);
@@ -170,6 +171,7 @@ export class ResyncTarget {
       data: undefined,
       owned: false,
       session: ctx.sessionNumber,
+      counts: true,
       startedAt: ctx.now,
     };
     if (ctx.state.role === "Primary") {
@@ -314,7 +316,7 @@ export class ResyncTarget {
     const ctx = this.#ctx;
     const sectors = ask.end - ask.sector;
     this.inFlightBytes -= bytesOf(ask);
-    const current = ask.session === ctx.sessionNumber && ctx.standing.connected;
+    const current = ask.counts && ask.session === ctx.sessionNumber;
     if (ok && current) {
       ctx.metadata?.bits.clearRange(ask.sector, sectors);
       ctx.metadata?.clearedUnflushed();

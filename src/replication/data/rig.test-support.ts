@@ -199,7 +199,7 @@ type Pending =
 
 type Wired =
   | { readonly kind: "packet"; readonly packet: Packet; readonly poison: Uint8Array | undefined }
-  | { readonly kind: "control"; readonly what: "syncUuid" | "finished" | "verifyFinished" };
+  | { readonly kind: "control"; readonly what: "syncUuid" | "finished" | "ahead" };
 
 interface Answer {
   readonly ok: boolean;
@@ -334,6 +334,7 @@ export class Side {
   change(to: Partial<DeviceState>): void {
     const before = this.state;
     this.state = { ...before, ...to };
+    this.rig.note(this, `state ${JSON.stringify(to)}`, {});
     this.core.stateChanged(before, this.state, this.rig.now);
   }
 
@@ -395,6 +396,7 @@ export class Side {
   }
 
   #perform(effect: DiskEffect): void {
+    if (effect.kind !== "send") this.rig.note(this, effect.kind, effect);
     const { disk } = this;
     const { now } = this.rig;
     const failed = this.failIo?.(effect) === true;
@@ -467,6 +469,7 @@ export class Side {
   }
 
   #send(socket: "data" | "meta", packet: Packet): void {
+    this.rig.note(this, packet.command, packet);
     this.#judge(packet);
     let copy = packet;
     let poison: Uint8Array | undefined;
@@ -481,7 +484,7 @@ export class Side {
     });
   }
 
-  tell(what: "syncUuid" | "finished" | "verifyFinished"): void {
+  tell(what: "syncUuid" | "finished" | "ahead"): void {
     this.outData.push({ kind: "control", what });
   }
 
@@ -544,7 +547,7 @@ export class Side {
         return;
       case "congested":
         this.change({ conn: "Ahead", pdsk: "Consistent" });
-        this.peer.change({ conn: "Behind", disk: "Outdated" });
+        this.tell("ahead");
         return;
       case "congestionOver":
         this.change({ conn: "SyncSource", pdsk: "Inconsistent" });
@@ -566,6 +569,8 @@ export class Side {
       this.change({ conn: "SyncTarget", disk: "Inconsistent" });
     } else if (next.what === "finished") {
       this.change({ conn: "Connected", pdsk: "UpToDate" });
+    } else {
+      this.change({ conn: "Behind", disk: "Outdated" });
     }
     return true;
   }
@@ -599,6 +604,8 @@ export class Rig {
   readonly #issued = new Map<number, Issued>();
   readonly #flushes = new Map<number, number>();
   readonly failures: string[] = [];
+  /** What happened, if somebody wants to know: set it to an array. */
+  trace: string[] | undefined;
   /** False: errors of requests and violations of the peer are part of the test. */
   honest = true;
 
@@ -666,6 +673,14 @@ export class Rig {
     });
   }
 
+  /** The same peer is there again and missed nothing but what is in flight: I/O goes on, and that is sent once more. */
+  resume(primary: Side): void {
+    this.alice.begin(this.session());
+    this.bob.begin(this.session());
+    primary.peer.change({ conn: "Connected", peer: "Primary", pdsk: "UpToDate" });
+    primary.change({ conn: "Connected", peer: "Secondary", pdsk: "UpToDate", suspFencing: false });
+  }
+
   /** Everything on the wire is lost. */
   cut(suspend = false): void {
     for (const side of [this.alice, this.bob]) {
@@ -683,6 +698,19 @@ export class Rig {
         suspFencing: suspend && side.state.role === "Primary",
       });
     }
+  }
+
+  note(side: Side, what: string, detail: object): void {
+    if (this.trace === undefined) return;
+    const { sector, sectors, bytes, data } = detail as {
+      sector?: number;
+      sectors?: number;
+      bytes?: number;
+      data?: Uint8Array;
+    };
+    const length = sectors ?? (bytes ?? data?.length ?? 0) / 512;
+    const tag = data === undefined ? "" : new Uint32Array(data.slice(0, 4).buffer)[0];
+    this.trace.push(`${side.name} ${what} ${sector ?? ""} ${length === 0 ? "" : length} ${tag}`);
   }
 
   // -- the application ------------------------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ export class Writer {
       remote: leg.none,
       awaits: leg.none,
       mayClear: false,
+      marks: 0,
       answered: false,
       logged: false,
       stage: "gate",
@@ -267,6 +268,7 @@ export class Writer {
     }
     write.stage = "flying";
     write.startedAt = ctx.now;
+    write.marks = ctx.marks;
     ctx.applicationSectors += write.end - write.sector;
     // The remote leg first: a resync read that follows must come behind this P_DATA.
     if (standing.replicate) this.#replicate(write);
@@ -297,7 +299,7 @@ export class Writer {
     const ctx = this.#ctx;
     const { sector } = write;
     const sectors = write.end - sector;
-    const fresh = ctx.metadata?.bits.setRange(sector, sectors) ?? 0;
+    const fresh = ctx.mark(sector, write.end);
     if (!ctx.standing.announce || fresh === 0) return;
     ctx.send("data", {
       command: "P_OUT_OF_SYNC",
@@ -411,7 +413,7 @@ export class Writer {
     write.local = ok ? leg.ok : leg.failed;
     write.log?.wrote(write.sector, write.end);
     if (!ok) {
-      ctx.metadata?.bits.setRange(write.sector, write.end - write.sector);
+      ctx.mark(write.sector, write.end);
       ctx.ioError("write", write.sector, `a ${write.op} of the application failed`);
     }
     this.#progress(write);
@@ -477,12 +479,14 @@ export class Writer {
   #settle(write: AppWrite): void {
     this.slots.release(write);
     write.data = undefined;
-    const { metadata } = this.#ctx;
-    const sectors = write.end - write.sector;
+    const ctx = this.#ctx;
+    const { metadata } = ctx;
     if (write.remote !== leg.none && metadata !== undefined) {
       if (!(write.local === leg.ok && isSafeRemotely(write))) {
-        if (write.remote !== leg.lost) metadata.bits.setRange(write.sector, sectors);
-      } else if (write.mayClear) metadata.bits.clearRange(write.sector, sectors);
+        if (write.remote !== leg.lost) ctx.mark(write.sector, write.end);
+      } else if (write.mayClear && write.marks === ctx.marks) {
+        metadata.bits.clearRange(write.sector, write.end - write.sector);
+      }
     }
     const { log } = write;
     write.log = undefined;
@@ -586,7 +590,7 @@ export class Writer {
     const ctx = this.#ctx;
     if (!ctx.validRange(packet.sector, Math.max(512, packet.bytes), MAX_RANGE_BYTES, "P_NEG_ACK"))
       return;
-    ctx.metadata?.bits.setRange(packet.sector, packet.bytes / 512);
+    ctx.mark(packet.sector, packet.sector + packet.bytes / 512);
   }
 
   #wrongAck(packet: BlockAckPacket, why: string): void {
@@ -683,7 +687,7 @@ export class Writer {
     this.#calmSince = undefined;
     const writes = this.log.takeAll();
     for (const write of writes) {
-      ctx.metadata?.bits.setRange(write.sector, write.end - write.sector);
+      ctx.mark(write.sector, write.end);
       if (isDue(write)) this.acksDue -= 1;
       // What the peer had confirmed may be answered as that; for the bits it does not count: they are set.
       if (write.remote !== leg.ok && write.remote !== leg.received) write.remote = leg.lost;
@@ -698,7 +702,7 @@ export class Writer {
   /** A bitmap is about to be sent while writes are parked: they belong into it. */
   markParked(): void {
     for (const write of this.log.all()) {
-      this.#ctx.metadata?.bits.setRange(write.sector, write.end - write.sector);
+      this.#ctx.mark(write.sector, write.end);
     }
   }
 
@@ -754,7 +758,7 @@ export class Writer {
   /** Its data is nowhere any more: out of sync, and not in the transfer log. */
   #giveUp(write: AppWrite): void {
     this.#resend.shift();
-    this.#ctx.metadata?.bits.setRange(write.sector, write.end - write.sector);
+    this.#ctx.mark(write.sector, write.end);
     if (isDue(write)) this.acksDue -= 1;
     write.remote = leg.lost;
     this.log.supersede(write);
@@ -783,7 +787,7 @@ export class Writer {
       if (this.log.size === 0 && this.#calmSince === undefined) this.#calmSince = ctx.now;
       return;
     }
-    if (this.#congested || !ctx.standing.localUpToDate || !ctx.standing.replicate) return;
+    if (this.#congested || ctx.conn !== "Connected" || !ctx.standing.localUpToDate) return;
     const fill = net.congestionFillBytes > 0 && this.log.sectors * 512 >= net.congestionFillBytes;
     const extents =
       net.congestionExtents > 0 && (ctx.metadata?.usedExtents ?? 0) >= net.congestionExtents;
