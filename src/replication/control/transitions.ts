@@ -114,7 +114,8 @@ export function sanitise(from: DeviceState, wish: DeviceState, rules: StateRules
   ) {
     conn = "Connected";
   }
-  if (rank >= connected && rank < connectionRank("Ahead")) {
+  const settled = connectionRank(conn);
+  if (settled >= connected && settled < connectionRank("Ahead")) {
     if (disk === "Consistent" || disk === "Outdated") disk = "UpToDate";
     if (pdsk === "Consistent" || pdsk === "Outdated") pdsk = "UpToDate";
   }
