@@ -1,8 +1,7 @@
 /** Commands that lose data say what is lost, and wait for a person's word. */
 import { createInterface } from "node:readline/promises";
-import { fail, ok, type Result } from "../base/index.ts";
-import { identifyContents, SIGNATURE_BYTES } from "../replication/index.ts";
-import { openDevice, readAt } from "../replication/metadata/device.shell.ts";
+import type { DiskCommand, DiskProcessState } from "../replication/index.ts";
+import { generationText, sizeText } from "./disk-text.ts";
 import { CliError, exits } from "./exit.ts";
 import { harmless } from "./output.ts";
 
@@ -44,22 +43,92 @@ function unconfirmed(danger: Danger, why: string): CliError {
   });
 }
 
-/** What is recognised on a device: `ext2/3/4 file system`, or that nothing is. */
-export function contentsOf(path: string): string {
-  const head = readHead(path);
-  if (!head.ok) return `can not be read (${head.error.message})`;
-  const found = identifyContents(head.value);
-  if (found !== undefined) return found.name;
-  return head.value.every((byte) => byte === 0)
-    ? "empty, as far as it was read"
-    : "nothing that is recognised";
+/**
+ * What a command would lose, now; undefined: nothing.
+ * @param contents what is on the device, if it was looked at
+ */
+export function dangerOf(
+  command: DiskCommand,
+  process: DiskProcessState,
+  contents: string,
+): Danger | undefined {
+  const { view } = process;
+  const { name } = view;
+  const side = describeSide(process, contents);
+  const here = `the data here: ${side}`;
+  switch (command.verb) {
+    case "primary":
+      if (!command.force || view.state.disk === "UpToDate") return undefined;
+      return {
+        name,
+        deed: `declare the data of disk ${name} on this host the good ones`,
+        lines: [
+          here,
+          `this host's data are ${view.state.disk}, the peer's ${view.state.pdsk}`,
+          "what the peer has and this host has not is overwritten at the next connection",
+        ],
+      };
+    case "invalidate":
+      return {
+        name,
+        deed: `throw away the data of disk ${name} on this host`,
+        lines: [
+          here,
+          `all ${sizeText(view.sectors * 512)} are copied from the peer (${view.state.pdsk})`,
+        ],
+      };
+    case "invalidate-remote":
+      return {
+        name,
+        deed: `throw away the data of disk ${name} on the peer`,
+        lines: [
+          `the peer's data are ${view.state.pdsk}; until the copy is complete this host has the only one`,
+          `all ${sizeText(view.sectors * 512)} are copied from here: ${side}`,
+        ],
+      };
+    case "connect":
+      if (!command.discardMyData) return undefined;
+      return {
+        name,
+        deed: `throw away what this host alone wrote to disk ${name}, if the two have split`,
+        lines: [here, `${sizeText(view.outOfSyncBlocks * 4_096)} are marked as changed here`],
+      };
+    case "new-current-uuid":
+      if (!command.clearBitmap) return undefined;
+      return {
+        name,
+        deed: `declare both copies of disk ${name} equal without comparing them`,
+        lines: [
+          here,
+          "where they differ nothing will ever copy one to the other, unless a verify finds it",
+        ],
+      };
+    case "resume-io":
+      if (!view.state.suspFencing) return undefined;
+      return {
+        name,
+        deed: `let disk ${name} go on without proof that the peer can not write`,
+        lines: [
+          here,
+          "if the peer is Primary too, the two copies split and one side's writes are lost",
+        ],
+      };
+    case "down":
+    case "detach":
+      if (process.openers === 0 || view.state.role !== "Primary") return undefined;
+      return {
+        name,
+        deed: `${command.verb === "down" ? "stop" : "take the local data from"} disk ${name}, which is in use`,
+        lines: [here, `${process.device ?? "its device"} is open ${process.openers} times`],
+      };
+    default:
+      return undefined;
+  }
 }
 
-function readHead(path: string): Result<Uint8Array> {
-  const device = openDevice(path, { kind: "look" });
-  if (!device.ok) return fail(device.error);
-  using open = device.value;
-  const bytes = new Uint8Array(Math.min(SIGNATURE_BYTES, open.sectors * 512));
-  const read = readAt(open, 0, bytes);
-  return read.ok ? ok(bytes) : read;
+/** Size, generation and what is there. */
+function describeSide({ view }: DiskProcessState, contents: string): string {
+  const generation =
+    view.generations === null ? "" : `, generation ${generationText(view.generations.current)}`;
+  return `${sizeText(view.sectors * 512)}${generation}${contents === "" ? "" : `, ${contents}`}`;
 }

@@ -1,14 +1,10 @@
 /** Verbs of a running disk: one command to its process each, told to a person or as JSON. */
-import {
-  connectionRank,
-  type DiskCommand,
-  type DiskOutcome,
-  type DiskProcessState,
-} from "../replication/index.ts";
+import type { DiskCommand, DiskOutcome, DiskProcessState } from "../replication/index.ts";
 import type { DiskConfigOptions } from "./disk-config.ts";
-import { confirm, contentsOf, type Danger } from "./disk-danger.ts";
+import { confirm, dangerOf } from "./disk-danger.ts";
 import { DiskConnection, disksWithSocket, isAbsent, seeDisk } from "./disk-sockets.ts";
-import { generationText, progressText, sizeText } from "./disk-text.ts";
+import { isEstablished } from "./disk-states.ts";
+import { progressText } from "./disk-text.ts";
 import { CliError, type Exit, exits } from "./exit.ts";
 import { harmless, print, printJsonLine } from "./output.ts";
 
@@ -50,8 +46,7 @@ async function runOne(name: string, command: DiskCommand, options: LiveOptions):
     return await withoutProcess(name, command, options);
   }
   try {
-    const danger = dangerOf(command, await connection.state());
-    if (danger !== undefined) await confirm(danger, options.yes === true);
+    await confirmLoss(command, await connection.state(), options.yes === true);
     const outcome = await perform(connection, command, options);
     tell(name, command.verb, outcome, options);
     return outcome.outcome === "done"
@@ -62,6 +57,19 @@ async function runOne(name: string, command: DiskCommand, options: LiveOptions):
   } finally {
     connection.close();
   }
+}
+
+/** @throws {CliError} exit 4 if nobody agreed */
+async function confirmLoss(
+  command: DiskCommand,
+  state: DiskProcessState,
+  yes: boolean,
+): Promise<void> {
+  if (dangerOf(command, state, "") === undefined) return;
+  const { contentsOf } = await import("./disk-contents.ts");
+  const contents = state.device === null ? "" : `${state.device}: ${contentsOf(state.device)}`;
+  const danger = dangerOf(command, state, contents);
+  if (danger !== undefined) await confirm(danger, yes);
 }
 
 /** What can be done, or is so already, while nothing runs the disk. */
@@ -170,89 +178,6 @@ function tell(name: string, verb: string, outcome: DiskOutcome, options: LiveOpt
   else process.stderr.write(`${text} [${harmless(outcome.reason)}]\n`);
 }
 
-/** What a command would lose, now; undefined: nothing. */
-export function dangerOf(command: DiskCommand, process: DiskProcessState): Danger | undefined {
-  const { view } = process;
-  const { name } = view;
-  const here = `the data here: ${describeSide(process)}`;
-  switch (command.verb) {
-    case "primary":
-      if (!command.force || view.state.disk === "UpToDate") return undefined;
-      return {
-        name,
-        deed: `declare the data of disk ${name} on this host the good ones`,
-        lines: [
-          here,
-          `this host's data are ${view.state.disk}, the peer's ${view.state.pdsk}`,
-          "what the peer has and this host has not is overwritten at the next connection",
-        ],
-      };
-    case "invalidate":
-      return {
-        name,
-        deed: `throw away the data of disk ${name} on this host`,
-        lines: [
-          here,
-          `all ${sizeText(view.sectors * 512)} are copied from the peer (${view.state.pdsk})`,
-        ],
-      };
-    case "invalidate-remote":
-      return {
-        name,
-        deed: `throw away the data of disk ${name} on the peer`,
-        lines: [
-          `the peer's data are ${view.state.pdsk}; until the copy is complete this host has the only one`,
-          `all ${sizeText(view.sectors * 512)} are copied from here: ${describeSide(process)}`,
-        ],
-      };
-    case "connect":
-      if (!command.discardMyData) return undefined;
-      return {
-        name,
-        deed: `throw away what this host alone wrote to disk ${name}, if the two have split`,
-        lines: [here, `${sizeText(view.outOfSyncBlocks * 4_096)} are marked as changed here`],
-      };
-    case "new-current-uuid":
-      if (!command.clearBitmap) return undefined;
-      return {
-        name,
-        deed: `declare both copies of disk ${name} equal without comparing them`,
-        lines: [
-          here,
-          "where they differ nothing will ever copy one to the other, unless a verify finds it",
-        ],
-      };
-    case "resume-io":
-      if (!view.state.suspFencing) return undefined;
-      return {
-        name,
-        deed: `let disk ${name} go on without proof that the peer can not write`,
-        lines: [
-          here,
-          "if the peer is Primary too, the two copies split and one side's writes are lost",
-        ],
-      };
-    case "down":
-    case "detach":
-      if (process.openers === 0 || view.state.role !== "Primary") return undefined;
-      return {
-        name,
-        deed: `${command.verb === "down" ? "stop" : "take the local data from"} disk ${name}, which is in use`,
-        lines: [here, `${process.device ?? "its device"} is open ${process.openers} times`],
-      };
-    default:
-      return undefined;
-  }
-}
-
-/** Size, generation and what is there. */
-function describeSide({ view, device }: DiskProcessState): string {
-  const generation =
-    view.generations === null ? "" : `, generation ${generationText(view.generations.current)}`;
-  const contents = device === null ? "" : `, ${device}: ${contentsOf(device)}`;
-  return `${sizeText(view.sectors * 512)}${generation}${contents}`;
-}
-
 /** `role`, `cstate`, `dstate`, as drbdadm prints them. */
 export async function showWord(
   verb: "role" | "cstate" | "dstate",
@@ -307,7 +232,7 @@ export async function waitForConnection(
   const connection = await DiskConnection.open(name);
   try {
     const judge = ({ view: { state } }: DiskProcessState): Waited | undefined => {
-      if (connectionRank(state.conn) >= connectionRank("Connected")) return "connected";
+      if (isEstablished(state.conn)) return "connected";
       return state.conn === "StandAlone" ? "standalone" : undefined;
     };
     const first = judge(await connection.state());

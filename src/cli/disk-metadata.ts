@@ -15,7 +15,8 @@ import {
   outdateMetadata,
 } from "../replication/metadata/metadata.shell.ts";
 import { type DiskConfigOptions, metadataTarget, type OwnDisk, ownDisk } from "./disk-config.ts";
-import { confirm, contentsOf } from "./disk-danger.ts";
+import { contentsOf } from "./disk-contents.ts";
+import { confirm } from "./disk-danger.ts";
 import { disksWithSocket } from "./disk-sockets.ts";
 import { sizeText } from "./disk-text.ts";
 import { CliError, type Exit, exits } from "./exit.ts";

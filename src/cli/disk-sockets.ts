@@ -1,14 +1,10 @@
 /** The processes of disks, found by their sockets and asked directly: no agent, no configuration, no process is started. */
 import { readdirSync } from "node:fs";
 import { BatonError } from "../base/index.ts";
-import {
-  type DiskCommand,
-  type DiskOutcome,
-  type DiskProcessState,
-  diskSocketPath,
-} from "../replication/index.ts";
+import type { DiskCommand, DiskOutcome, DiskProcessState } from "../replication/index.ts";
 import { connectLines, type LineClient } from "../system/lines.ts";
 import { demandSafeDirectory, unlimitedMs } from "./agent-client.ts";
+import { socketOfDisk } from "./disk-states.ts";
 import { softwareVersion } from "./version.ts";
 
 /** A process that does not say its state within this time is stuck, and is told apart from one that is absent. */
@@ -71,7 +67,7 @@ export class DiskConnection {
 
   /** @throws {BatonError} BTN-SOCKET-UNREACHABLE, BTN-CLI-SOCKET-UNSAFE */
   static async open(name: string): Promise<DiskConnection> {
-    const path = diskSocketPath(runDirectory(), name);
+    const path = socketOfDisk(runDirectory(), name);
     demandSafeDirectory(path);
     let made: DiskConnection | undefined;
     const early: unknown[] = [];

@@ -1,6 +1,7 @@
 /** A disk for people: one block of lines each. Pure. */
-import { connectionRank, type DiskProcessState, type DiskView } from "../replication/index.ts";
+import type { DiskProcessState, DiskView } from "../replication/index.ts";
 import type { DiskSeen } from "./disk-sockets.ts";
+import { isEstablished } from "./disk-states.ts";
 import { duration, harmless, type Paint } from "./output.ts";
 
 /** `12.5 MiB`, `1.0 GiB`. */
@@ -56,7 +57,7 @@ function stateLines(process: DiskProcessState, paint: Paint): readonly string[] 
   const { view } = process;
   const { state } = view;
   const good = state.disk === "UpToDate" ? "good" : "bad";
-  const connected = connectionRank(state.conn) >= connectionRank("Connected");
+  const connected = isEstablished(state.conn);
   const frozen = frozenText(process);
   const progress = progressText(view);
   const openers = process.openers === 0 ? "not open" : `open ${process.openers} times`;

@@ -4,7 +4,13 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { instant } from "../base/index.ts";
-import type { ResyncView } from "../replication/index.ts";
+import {
+  connectionRank,
+  connectionStates,
+  diskSocketPath,
+  type ResyncView,
+} from "../replication/index.ts";
+import { isEstablished, socketOfDisk } from "./disk-states.ts";
 import { baton, fakeDisk, runAs, runDirectoryOf } from "./disk-test-support.ts";
 
 const host = hostname().toLowerCase();
@@ -350,6 +356,14 @@ test("as drbd-peer-outdater: 5 if nobody answers, 20 for wrong words", async (t)
   const words = ["-p", "elsewhere", "-r", "r0", "-t", "1"];
   equal((await runAs("drbd-peer-outdater", directory, ...words)).status, 5);
   equal((await runAs("drbd-peer-outdater", directory, "-x")).status, 20);
+});
+
+test("what is said again of the replication room is what it says", () => {
+  for (const state of connectionStates) {
+    const established = connectionRank(state) >= connectionRank("Connected");
+    equal(isEstablished(state), established, state);
+  }
+  equal(socketOfDisk("/run/baton", "r0"), diskSocketPath("/run/baton", "r0"));
 });
 
 test("every verb has help with an example", async (t) => {

@@ -1,5 +1,6 @@
 /** /proc/drbd of DRBD 8.4, byte for byte (drbd.md 9.4). Scripts and monitoring read it. Pure. */
-import { connectionRank, type DiskView, type ResyncView } from "../replication/index.ts";
+import type { DiskView, ResyncView } from "../replication/index.ts";
+import { isEstablished } from "./disk-states.ts";
 
 /** What the view does not say. */
 export interface ProcDetails {
@@ -132,7 +133,7 @@ function statusOf(
     ...(state.suspNoData ? ["no-data"] : []),
     ...(state.suspFencing ? ["fencing"] : []),
   ];
-  const established = connectionRank(state.conn) > connectionRank("WFReportParams");
+  const established = isEstablished(state.conn);
   const resource = [
     `role:${state.role}`,
     ...(suspended.length > 0 || verbose ? [`suspended:${suspended.join(",") || "no"}`] : []),
