@@ -27,6 +27,8 @@ export const packageSets = {
   // The real peers of the interop tests, and drbdmeta as the judge of our metadata; installed with a policy that
   // starts nothing.
   interop: ["heartbeat", "cluster-glue", "resource-agents", "tcpdump", "drbd-utils"],
+  // What writes to a disk of ours and judges what comes back.
+  disk: ["fio", "xfsprogs"],
   // What boots the kernel's own DRBD as a peer; the guest's packages are downloaded, never installed.
   kernel: ["qemu-system-x86", "busybox-static", "kmod", "cpio", "lz4", "tcpdump", "drbd-utils"],
 };

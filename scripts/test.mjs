@@ -123,7 +123,7 @@ function files(folder, pattern) {
 async function main() {
   // Without root nothing is installed for the kernel suite: it says that it is not run.
   const kernel = suites.includes("kernel") && isRoot ? ["kernel"] : [];
-  ensureSetup(["base", "lab", "interop", ...kernel]);
+  ensureSetup(["base", "lab", "interop", "disk", ...kernel]);
   let passed = 0;
   let failed = 0;
   for (const suite of suites) {

@@ -193,6 +193,7 @@ test("random writes, trims and flushes of all sizes are read back as they were w
     "--verify=crc32c",
     "--verify_fatal=1",
     "--do_verify=1",
+    "--verify_state_save=0",
     "--randseed=7",
   ];
   await must("fio", ...common, "--rw=randwrite", "--fsync=64");
