@@ -46,6 +46,12 @@ export interface DiskClientOptions {
   onTrouble?(detail: string): void;
 }
 
+/** In an object, because a promise for a promise would be waited for as one. */
+interface Joined {
+  /** Resolves when the connection is lost. */
+  readonly lost: Promise<void>;
+}
+
 /** One disk process, as its clients see it. */
 export class DiskClient {
   readonly #options: DiskClientOptions;
@@ -101,21 +107,21 @@ export class DiskClient {
       !this.#closed;
       waitMs = Math.min(waitMs * 2, RECONNECT_MAX_MS)
     ) {
-      const lost = (await this.#join()) ?? (await this.#start());
-      if (lost === undefined) {
+      const joined = (await this.#join()) ?? (await this.#start());
+      if (joined === undefined) {
         await sleep(waitMs);
         continue;
       }
       waitMs = RECONNECT_FIRST_MS;
-      await lost;
+      await joined.lost;
       this.#state = undefined;
       this.#lines = undefined;
       if (!this.#closed) this.#options.onChange();
     }
   }
 
-  /** @returns undefined if nobody answers; else what resolves when the connection is lost */
-  async #join(): Promise<Promise<void> | undefined> {
+  /** Undefined if nobody answers. */
+  async #join(): Promise<Joined | undefined> {
     const lost = Promise.withResolvers<void>();
     const first = Promise.withResolvers<void>();
     let lines: LineClient | undefined;
@@ -144,10 +150,10 @@ export class DiskClient {
     this.#started = true;
     this.#lines = lines;
     if (!this.#closed && this.#state !== undefined) this.#options.onChange();
-    return lost.promise.then(() => undefined);
+    return { lost: lost.promise };
   }
 
-  async #start(): Promise<Promise<void> | undefined> {
+  async #start(): Promise<Joined | undefined> {
     const { command } = this.#options;
     // Taken down by a person: `baton disk up` brings it back.
     if (command === undefined || this.#closed || this.#isDown()) return undefined;
