@@ -195,6 +195,7 @@ function detach(core: Core, operation: Operation): boolean {
 
 function connect(core: Core, operation: Operation, discard: boolean, dryRun: boolean): boolean {
   const { memory, options } = core;
+  if (memory.link.phase === "leaving") return false;
   if (memory.link.phase !== "none") endOperation(core, operation, codes.netConfigured);
   else if (discard && core.isPrimary) {
     const detail = "a Primary does not discard its data";
@@ -281,14 +282,17 @@ function startSync(
   conn: "StartingSyncT" | "StartingSyncS",
 ): boolean {
   const { state, link } = core.memory;
+  if (operation.phase === "begin" && diskRank(state.disk) < diskRank("Inconsistent")) {
+    endOperation(core, operation, codes.noDisk);
+    return true;
+  }
   if (operation.phase !== "begin" || link.phase !== "none") {
     return together(core, operation, { conn });
   }
   // Alone: everything is marked, and the next connection copies it.
   const mine = conn === "StartingSyncT" && state.role === "Secondary";
   const theirs = conn === "StartingSyncS" && state.role === "Primary";
-  if (diskRank(state.disk) < diskRank("Inconsistent")) endOperation(core, operation, codes.noDisk);
-  else if (!mine && !theirs) endOperation(core, operation, codes.needConnection);
+  if (!mine && !theirs) endOperation(core, operation, codes.needConnection);
   else {
     markAllOutOfSync(core);
     if (mine) core.force({ disk: "Inconsistent" });
@@ -300,7 +304,18 @@ function startSync(
 
 /** A change that needs the peer if it is there, and nothing else. */
 function together(core: Core, operation: Operation, patch: Operation["patch"]): boolean {
-  const code = changeTogether(core, operation, patch);
+  const { disk, pdsk } = core.state;
+  // Without one of the disks the change would be sanitised away: that is no success.
+  const missing =
+    diskRank(disk) < diskRank("Inconsistent")
+      ? codes.noLocalDisk
+      : isConnected(core.state) && diskRank(pdsk) < diskRank("Inconsistent")
+        ? codes.noRemoteDisk
+        : codes.success;
+  const code =
+    missing !== codes.success && operation.phase === "begin"
+      ? missing
+      : changeTogether(core, operation, patch);
   if (code === undefined) return false;
   endOperation(core, operation, code);
   return true;

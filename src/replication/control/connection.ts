@@ -12,6 +12,8 @@ import { cancelFence, fenceAfterLoss } from "./fencing.ts";
 import { nothingKnown } from "./memory.ts";
 
 const RETRY_MS = 1_000;
+/** Longer than the kernel takes for its side of the same judgement, with its handlers. */
+const LEAVE_MS = 1_000;
 /** How long after the end of a connection by a new epoch the peer is expected back before it is fenced. */
 export const EPOCH_CHANGE_MS = 3_000;
 /** Local I/O that takes longer than this stops our own pings: a peer must be able to see that we hang (drbd.md 3.7). */
@@ -37,6 +39,7 @@ export function loseConnection(
 ): void {
   const { link } = core.memory;
   if (link.phase === "none" || link.phase === "pausing") return;
+  if (link.phase === "leaving") return left(core);
   core.decide(reason, detail);
   const wasUp = link.phase === "up";
   const retryAt = wasUp ? core.now : after(core.now, RETRY_MS);
@@ -56,6 +59,24 @@ export function standAlone(core: Core, reason: string, detail: string): void {
   core.force({ conn: "StandAlone" });
   core.memory.link = { phase: "none" };
   if (wasUp) fenceAfterLoss(core, 0);
+}
+
+/**
+ * The handshake comes to nothing, for good. The peer is left the time to judge for itself: a kernel whose meta socket ends
+ * does not read any more what is there on the data socket, and would dial for ever instead of standing alone.
+ */
+export function turnAway(core: Core, reason: string, detail: string): void {
+  const { link } = core.memory;
+  if (link.phase === "none" || link.phase === "leaving") return;
+  if (link.phase === "up") return standAlone(core, reason, detail);
+  core.decide(reason, detail);
+  core.memory.link = { phase: "leaving", until: after(core.now, LEAVE_MS) };
+  core.force({ conn: "Disconnecting" });
+}
+
+function left(core: Core): void {
+  endSession(core, "Disconnecting");
+  core.force({ conn: "StandAlone" });
 }
 
 function endSession(core: Core, conn: Failure | "Disconnecting"): void {
@@ -104,6 +125,9 @@ export function connectionTick(core: Core): void {
       return;
     case "pausing":
       if (core.now >= link.retryAt) dial(core);
+      return;
+    case "leaving":
+      if (core.now >= link.until) left(core);
       return;
     case "parameters":
     case "up":
@@ -155,6 +179,8 @@ export function connectionWakeAt(core: Core): Instant | undefined {
       return undefined;
     case "pausing":
       return link.retryAt;
+    case "leaving":
+      return link.until;
     case "parameters":
     case "up":
       return silenceDeadline(core);

@@ -151,12 +151,21 @@ function live(seed: number): void {
   const resync = (source: Model, target: Model): void => {
     const peers = source.g;
     source.g = startAsSource(source.g, fresh());
-    if (random.chance(0.2)) return part();
+    if (random.chance(0.2)) {
+      part();
+      return;
+    }
     target.g = startAsTarget(target.g, source.g.bitmap, target.primary);
-    if (random.chance(0.2)) return part();
+    if (random.chance(0.2)) {
+      part();
+      return;
+    }
     target.g = finishAsTarget(target.g, peers, target.primary);
     target.crashed = false;
-    if (random.chance(0.2)) return part();
+    if (random.chance(0.2)) {
+      part();
+      return;
+    }
     source.g = clearBitmapGeneration(source.g);
     source.crashed = false;
     connected = true;

@@ -40,6 +40,8 @@ export type Link =
   | { readonly phase: "none" }
   | { readonly phase: "pausing"; readonly retryAt: Instant }
   | { readonly phase: "dialling" }
+  /** Refused for good in the handshake; the sockets stay until the peer has come to that by itself. */
+  | { readonly phase: "leaving"; readonly until: Instant }
   | {
       readonly phase: "features" | "baton" | "challenge" | "response";
       readonly deadline: Instant;

@@ -193,7 +193,7 @@ class TestHost {
   alive = true;
   /** Nothing on the disk is ever done. */
   hangs = false;
-  failing: "none" | "all" | "metadata" | "flush" = "none";
+  failing: "none" | "all" | "io" | "metadata" | "flush" = "none";
   readonly parked: DiskEvent[] = [];
   constructor(side: Side, core: Disk, disk: TestDisk) {
     this.side = side;

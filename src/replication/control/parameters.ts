@@ -7,7 +7,7 @@ import {
   protocolNumber,
 } from "../wire/enums.ts";
 import type { ProtocolPacket, SyncParamPacket } from "../wire/packets.ts";
-import { loseConnection, standAlone } from "./connection.ts";
+import { loseConnection, turnAway } from "./connection.ts";
 import type { Core } from "./core.ts";
 
 const policiesOf = (net: NetOptions) =>
@@ -62,12 +62,12 @@ export function receiveProtocol(core: Core, packet: ProtocolPacket): void {
   }
   const different = differences(core, packet);
   if (different !== "") {
-    standAlone(core, "BTN-DISK-OPTIONS-DIFFER", different);
+    turnAway(core, "BTN-DISK-OPTIONS-DIFFER", different);
     return;
   }
   const { dataIntegrity } = options.spec.net;
   if (dataIntegrity !== undefined && !options.digests.supports(dataIntegrity)) {
-    standAlone(core, "BTN-DISK-OPTIONS-DIFFER", `${dataIntegrity} is not known here`);
+    turnAway(core, "BTN-DISK-OPTIONS-DIFFER", `${dataIntegrity} is not known here`);
     return;
   }
   const dryRun = (packet.connectionFlags & connectionFlag.dryRun) !== 0;
@@ -105,7 +105,7 @@ export function receiveSyncParameters(core: Core, packet: SyncParamPacket): void
       const own = `${net.verify ?? "none"}, ${net.checksumResync ?? "none"}`;
       const peers = `${verify ?? "none"}, ${checksumResync ?? "none"}`;
       const detail = `verify-alg and csums-alg are ${own} here and ${peers} there`;
-      standAlone(core, "BTN-DISK-OPTIONS-DIFFER", detail);
+      turnAway(core, "BTN-DISK-OPTIONS-DIFFER", detail);
       return;
     }
     memory.link = { ...link, got: { ...link.got, parameters: true } };

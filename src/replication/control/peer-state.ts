@@ -12,7 +12,7 @@ import {
 import { uuidFlag } from "../wire/enums.ts";
 import { feature, type UuidsPacket } from "../wire/packets.ts";
 import { decodeState } from "../wire/state-word.ts";
-import { loseConnection, standAlone } from "./connection.ts";
+import { loseConnection, standAlone, turnAway } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { connectionReturned, thaw } from "./fencing.ts";
 import { compareGenerations, JUST_CREATED, sameGeneration } from "./generations.ts";
@@ -37,7 +37,7 @@ export function receiveGenerations(core: Core, packet: UuidsPacket): void {
     const other = exposed !== 0n && !sameGeneration(exposed, packet.generations.current);
     if (link.phase === "parameters" && other) {
       const detail = "applications here use other data than the peer has";
-      standAlone(core, "BTN-DISK-DATA-NOT-CURRENT", detail);
+      turnAway(core, "BTN-DISK-DATA-NOT-CURRENT", detail);
       return;
     }
     memory.exposed = packet.generations.current;
@@ -96,7 +96,7 @@ function firstState(core: Core, link: Parameters, said: DeviceState, disk: DiskS
   }
   const decision = decide(core, said, disk);
   if (decision?.outcome === "drop" || got.dryRun) {
-    standAlone(core, decision?.reason ?? "BTN-DISK-DRY-RUN", decision?.detail ?? "no sync");
+    turnAway(core, decision?.reason ?? "BTN-DISK-DRY-RUN", decision?.detail ?? "no sync");
     return;
   }
   const full = decision?.full === true;
@@ -111,7 +111,7 @@ function firstState(core: Core, link: Parameters, said: DeviceState, disk: DiskS
     ...(decision?.demote === true ? { role: "Secondary" } : {}),
   });
   if (code < codes.success) {
-    standAlone(core, reasonOf(code), "the states of the two sides do not go together");
+    turnAway(core, reasonOf(code), "the states of the two sides do not go together");
     return;
   }
   if (decision !== undefined) core.decide(decision.reason, decision.detail);

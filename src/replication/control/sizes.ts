@@ -1,7 +1,7 @@
 /** How large the device is: by both disks, the configured size and what was agreed before (drbd.md 2.6, I8). */
 import { diskRank } from "../contract.ts";
 import { feature, type SizesPacket } from "../wire/packets.ts";
-import { loseConnection, standAlone } from "./connection.ts";
+import { loseConnection, turnAway } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { isConnected } from "./transitions.ts";
 
@@ -83,7 +83,7 @@ function adoptSize(core: Core, packet: SizesPacket): boolean {
   if (size === 0) return true;
   if (core.isPrimary && size < memory.sectors) {
     const detail = `the peer has ${size} sectors, applications use ${memory.sectors}`;
-    standAlone(core, "BTN-DISK-WOULD-SHRINK", detail);
+    turnAway(core, "BTN-DISK-WOULD-SHRINK", detail);
     return false;
   }
   core.resize(size);
@@ -106,7 +106,7 @@ function agreeOnSize(core: Core, packet: SizesPacket): boolean {
   const mayShrink = connected && packet.diskSectors > 0;
   if (size < sectors && inUse && !mayShrink) {
     const detail = `${size} sectors are what both can hold, ${sectors} are in use`;
-    standAlone(core, "BTN-DISK-WOULD-SHRINK", detail);
+    turnAway(core, "BTN-DISK-WOULD-SHRINK", detail);
     return false;
   }
   if (size < sectors && core.isPrimary) return true;

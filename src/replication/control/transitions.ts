@@ -154,7 +154,9 @@ const failures: readonly ConnectionStateName[] = [
 /** Changes that nobody can make, hard ones included; 1 if this one can be made. */
 export function impossible(from: DeviceState, to: DeviceState): number {
   if (from.conn === to.conn) return diskFromNothing(from, to);
-  if (from.conn === "StandAlone" && to.conn !== "Unconnected") return codes.alreadyStandAlone;
+  if (from.conn === "StandAlone" && to.conn !== "Unconnected") {
+    return to.conn === "Disconnecting" ? codes.alreadyStandAlone : codes.needConnection;
+  }
   if (!connAtLeast(from, "WFReportParams") && isConnected(to)) return codes.needConnection;
   const cleaningUp = to.conn === "Unconnected" || to.conn === "Disconnecting";
   if (failures.includes(from.conn) && !cleaningUp && !failures.includes(to.conn)) {
