@@ -289,6 +289,7 @@ export class Disk {
       pingAnswered(core);
       return;
     }
+    if (link.phase === "leaving") return;
     if (link.phase !== "parameters" && link.phase !== "up") {
       greet(core, link, packet);
       return;

@@ -39,7 +39,10 @@ export function loseConnection(
 ): void {
   const { link } = core.memory;
   if (link.phase === "none" || link.phase === "pausing") return;
-  if (link.phase === "leaving") return left(core);
+  if (link.phase === "leaving") {
+    left(core);
+    return;
+  }
   core.decide(reason, detail);
   const wasUp = link.phase === "up";
   const retryAt = wasUp ? core.now : after(core.now, RETRY_MS);
@@ -68,7 +71,10 @@ export function standAlone(core: Core, reason: string, detail: string): void {
 export function turnAway(core: Core, reason: string, detail: string): void {
   const { link } = core.memory;
   if (link.phase === "none" || link.phase === "leaving") return;
-  if (link.phase === "up") return standAlone(core, reason, detail);
+  if (link.phase === "up") {
+    standAlone(core, reason, detail);
+    return;
+  }
   core.decide(reason, detail);
   core.memory.link = { phase: "leaving", until: after(core.now, LEAVE_MS) };
   core.force({ conn: "Disconnecting" });

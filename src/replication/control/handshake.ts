@@ -8,7 +8,7 @@
 import { after } from "../../base/index.ts";
 import { connectionFlag } from "../wire/enums.ts";
 import { feature, type Packet } from "../wire/packets.ts";
-import { loseConnection, turnAway } from "./connection.ts";
+import { loseConnection, standAlone } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { cancelFence } from "./fencing.ts";
 import type { Link } from "./memory.ts";
@@ -57,7 +57,7 @@ export function greet(core: Core, link: Greeting, packet: Packet): void {
   } else if (link.phase === "challenge" && packet.command === "P_AUTH_CHALLENGE") {
     answerChallenge(core, link, packet.bytes);
   } else if (link.phase === "challenge") {
-    turnAway(
+    standAlone(
       core,
       "BTN-DISK-AUTH-EXPECTED",
       `the peer sent ${packet.command} where its challenge had to be: it has no shared secret`,
@@ -84,7 +84,11 @@ function agree(
   const most = packet.maximum === 0 ? packet.minimum : packet.maximum;
   if (OWN_MAXIMUM < packet.minimum || OWN_MINIMUM > most) {
     const range = `${packet.minimum} to ${most}`;
-    turnAway(core, "BTN-DISK-VERSIONS", `the peer speaks protocol ${range}, this host 100 to 101`);
+    standAlone(
+      core,
+      "BTN-DISK-VERSIONS",
+      `the peer speaks protocol ${range}, this host 100 to 101`,
+    );
     return;
   }
   const version = Math.min(OWN_MAXIMUM, most);
@@ -142,11 +146,11 @@ function authenticate(core: Core, link: Greeting): void {
 function answerChallenge(core: Core, link: Greeting, theirs: Uint8Array): void {
   if (theirs.length < CHALLENGE_BYTES || theirs.length > CHALLENGE_MAX_BYTES) {
     const detail = `a challenge of ${theirs.length} bytes`;
-    turnAway(core, "BTN-DISK-AUTH-CHALLENGE", detail);
+    standAlone(core, "BTN-DISK-AUTH-CHALLENGE", detail);
     return;
   }
   if (sameBytes(theirs.subarray(0, CHALLENGE_BYTES), link.challenge)) {
-    turnAway(core, "BTN-DISK-AUTH-REFLECTED", "the peer sent our own challenge back");
+    standAlone(core, "BTN-DISK-AUTH-REFLECTED", "the peer sent our own challenge back");
     return;
   }
   core.send("data", { command: "P_AUTH_RESPONSE", bytes: keyed(core, theirs) });
@@ -161,7 +165,7 @@ function checkResponse(core: Core, link: Greeting, response: Uint8Array): void {
     return;
   }
   if (!sameBytes(response, expected)) {
-    turnAway(core, "BTN-DISK-AUTH-FAILED", "the peer has another shared secret");
+    standAlone(core, "BTN-DISK-AUTH-FAILED", "the peer has another shared secret");
     return;
   }
   sendParameters(core, link);
