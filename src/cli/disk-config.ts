@@ -1,7 +1,7 @@
 /** Which disks are configured on this host; for the verbs that need more than a socket. */
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import type { DiskHost, DiskSpec } from "../replication/index.ts";
 import type { MetadataTarget } from "../replication/metadata/metadata.shell.ts";
@@ -17,11 +17,21 @@ export interface DiskConfigOptions {
 
 const nativeFile = "/etc/baton/cluster.yaml";
 const classicDirectory = "/etc/ha.d";
+/** Where drbdadm looks, in its order (drbd.md 9.1). */
+const drbdConfPaths = [
+  "/etc/drbd-84.conf",
+  "/etc/drbd-83.conf",
+  "/etc/drbd-08.conf",
+  "/etc/drbd.conf",
+];
 
 /** Options of every verb that reads the configuration. */
 export function withConfigOptions(command: Command): Command {
   return command
-    .option("--config <file>", `cluster.yaml (default ${nativeFile}, else the classic files)`)
+    .option(
+      "--config <file>",
+      `cluster.yaml (default ${nativeFile}, else the classic files, else drbd.conf)`,
+    )
     .option("--ha-dir <directory>", "read the classic files of this directory instead")
     .option("--drbd-conf <file>", "disks are described there; alone: without a cluster")
     .option("--name <host>", "this host's name in the configuration (default: uname -n)");
@@ -64,15 +74,15 @@ export async function configuredDisks(options: DiskConfigOptions): Promise<reado
   });
 }
 
-/** Where the configuration is, for a process that is to read the same. */
+/** Where the configuration is, for a process that is to read the same, from wherever it is started. */
 export function configArguments(options: DiskConfigOptions): readonly string[] {
   const place = placeOf(options);
   return [
-    ...(place.kind === "native" ? ["--config", place.path] : []),
-    ...(place.kind === "classic" ? ["--ha-dir", place.path] : []),
-    ...(place.kind === "drbd" ? ["--drbd-conf", place.path] : []),
+    ...(place.kind === "native" ? ["--config", resolve(place.path)] : []),
+    ...(place.kind === "classic" ? ["--ha-dir", resolve(place.path)] : []),
+    ...(place.kind === "drbd" ? ["--drbd-conf", resolve(place.path)] : []),
     ...(place.kind === "classic" && options.drbdConf !== undefined
-      ? ["--drbd-conf", options.drbdConf]
+      ? ["--drbd-conf", resolve(options.drbdConf)]
       : []),
     ...(options.name === undefined ? [] : ["--name", options.name]),
   ];
@@ -87,9 +97,10 @@ function placeOf(options: DiskConfigOptions): Place {
   if (options.config !== undefined) return { kind: "native", path: options.config };
   if (options.haDir !== undefined) return { kind: "classic", path: options.haDir };
   if (options.drbdConf !== undefined) return { kind: "drbd", path: options.drbdConf };
-  if (existsSync(nativeFile) || !existsSync(`${classicDirectory}/ha.cf`))
-    return { kind: "native", path: nativeFile };
-  return { kind: "classic", path: classicDirectory };
+  if (existsSync(nativeFile)) return { kind: "native", path: nativeFile };
+  if (existsSync(`${classicDirectory}/ha.cf`)) return { kind: "classic", path: classicDirectory };
+  const alone = drbdConfPaths.find((path) => existsSync(path));
+  return alone === undefined ? { kind: "native", path: nativeFile } : { kind: "drbd", path: alone };
 }
 
 /** The one disk of that name. @throws {CliError} exit 2 if there is none here */

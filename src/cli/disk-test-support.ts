@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import {
@@ -68,6 +69,8 @@ export interface FakeDisk {
   readonly commands: DiskCommand[];
   /** Pushes a new state to everybody. */
   push(state: Partial<DeviceState>, more?: Partial<DiskView>): void;
+  /** Ends every connection, as a process that is restarted does. */
+  hangUp(): void;
 }
 
 export interface FakeOptions {
@@ -113,6 +116,9 @@ export async function fakeDisk(
       current = make(state, { ...options.view, ...more });
       for (const connection of connections) connection.push(current);
     },
+    hangUp: () => {
+      for (const connection of connections) connection.end();
+    },
   };
   const server = await serveLines({
     path: diskSocketPath(directory, name),
@@ -138,6 +144,33 @@ export function runDirectoryOf(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "btn-disk-"));
   t.after(() => rmSync(path, { recursive: true, force: true }));
   return path;
+}
+
+/** A program of which each line is awaited. */
+export interface Watched {
+  line(): Promise<string>;
+  end(): void;
+}
+
+/** `baton disk ...`, line by line, until it is ended. */
+export function watch(directory: string, ...args: readonly string[]): Watched {
+  const child = spawn(
+    process.execPath,
+    ["--disable-warning=ExperimentalWarning", main, "disk", ...args],
+    {
+      env: { ...process.env, BATON_RUN_DIR: directory, BATON_NAME: "baton" },
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    line: async () => {
+      const next = await lines.next();
+      if (next.done === true) throw new Error("the program has ended");
+      return next.value;
+    },
+    end: () => child.kill("SIGKILL"),
+  };
 }
 
 /** What a program came to. */

@@ -11,7 +11,7 @@ import {
   type ResyncView,
 } from "../replication/index.ts";
 import { isEstablished, socketOfDisk } from "./disk-states.ts";
-import { baton, fakeDisk, runAs, runDirectoryOf } from "./disk-test-support.ts";
+import { baton, fakeDisk, runAs, runDirectoryOf, watch } from "./disk-test-support.ts";
 
 const host = hostname().toLowerCase();
 const resync: ResyncView = {
@@ -160,6 +160,40 @@ test("a verify shows progress until it is over", async (t) => {
   equal(status, 0);
   match(stdout, /50\.0% verified, 512\.0 MiB to go/u);
   match(stdout, /100\.0% verified, 0 B to go/u);
+});
+
+test("status --watch follows each disk, also through a restart of its process", async (t) => {
+  const directory = runDirectoryOf(t);
+  const disk = await fakeDisk(t, directory, "r0", { state: { conn: "WFConnection" } });
+  const watching = watch(directory, "status", "--watch", "--json");
+  t.after(() => watching.end());
+  const shown = async (): Promise<unknown> => {
+    const { disks } = JSON.parse(await watching.line()) as {
+      disks: { process: string; state: { view: { state: { conn: string } } } | null }[];
+    };
+    return disks.map((each) => each.state?.view.state.conn ?? each.process);
+  };
+  deepEqual(await shown(), ["WFConnection"]);
+  disk.push({ conn: "Connected" });
+  deepEqual(await shown(), ["Connected"]);
+  disk.hangUp();
+  deepEqual(await shown(), ["absent"]);
+  deepEqual(await shown(), ["Connected"]);
+});
+
+test("wait-connect ends when the disk is connected, StandAlone, or too late", async (t) => {
+  const directory = runDirectoryOf(t);
+  const disk = await fakeDisk(t, directory, "r0", { state: { conn: "WFConnection" } });
+  await fakeDisk(t, directory, "r1", { state: { conn: "StandAlone" } });
+  const waiting = baton(directory, "wait-connect", "r0");
+  const late = await baton(directory, "wait-connect", "r0", "--timeout", "0.05");
+  const alone = await baton(directory, "wait-connect", "r1");
+  disk.push({ conn: "Connected" });
+  const connected = await waiting;
+  deepEqual(
+    [late, alone, connected].map(({ status }) => status),
+    [1, 1, 0],
+  );
 });
 
 test("what loses data says what, and is not done without a word", async (t) => {

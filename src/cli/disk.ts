@@ -202,11 +202,7 @@ function registerServe(disk: Command): void {
     .allowUnknownOption()
     .helpOption(false)
     .action(async (_words: readonly string[], _options: unknown, command: Command) => {
-      // By a name that is not checked here: the process is a part of its own.
-      const file: string = "./disk-serve.ts";
-      const { registerDiskServe } = (await import(file)) as {
-        readonly registerDiskServe: (disk: Command) => void;
-      };
+      const { registerDiskServe } = await import("./disk-serve.ts");
       const own = new Command("baton disk").exitOverride();
       registerDiskServe(own);
       await own.parseAsync(["serve", ...command.args], { from: "user" });
