@@ -117,7 +117,11 @@ export async function readDrbdFile(
 
 /** The disks of a drbd.conf. */
 export type DrbdLoadOutcome =
-  | { readonly ok: true; readonly disks: readonly DiskSpec[]; readonly findings: readonly Finding[] }
+  | {
+      readonly ok: true;
+      readonly disks: readonly DiskSpec[];
+      readonly findings: readonly Finding[];
+    }
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
 /**

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { loadIncludes } from "../drbd.shell.ts";
 import { formatFinding } from "../findings.ts";
+import { parseClusterYaml } from "../native.ts";
 import { loadDiskSecret } from "../secret.shell.ts";
 import { classicToConfig } from "./classic.ts";
 import { readDrbdConf } from "./drbd-conf.ts";
@@ -280,17 +281,44 @@ test("includes are followed ten deep, each file once", () => {
   deepEqual([twice.disks.length, twice.findings], [1, []]);
 });
 
+const chapter = (name: string): string =>
+  readFileSync(new URL(`../testdata/chapter/${name}`, import.meta.url), "utf8");
+const chapterFiles = (drbdConf: string) => ({
+  directory: "/etc/ha.d",
+  haCf: { file: "/etc/ha.d/ha.cf", text: chapter("ha.cf") },
+  authkeys: { file: "/etc/ha.d/authkeys", text: chapter("authkeys") },
+  haresources: { file: "/etc/ha.d/haresources", text: chapter("haresources") },
+  drbdConf: fileOf(drbdConf),
+});
+const digest = (text: string): string => `${text.length}`.padStart(32, "0");
+
+test("an import reads back as the same disks", () => {
+  for (const name of ["drbd-83.conf", "drbd.conf"]) {
+    const { yaml } = importClassic(chapterFiles(name), { digest, includes: loadIncludes });
+    const read = parseClusterYaml(yaml ?? "", "cluster.yaml");
+    deepEqual(read.ok && read.config.disks, readDrbdConf(fileOf(name), around).disks);
+  }
+});
+
+test("an import with a short deadtime changes the timers of its disks, and says so", () => {
+  const files = chapterFiles("drbd-83.conf");
+  const haCf = files.haCf.text
+    .replace(/keepalive\s.*/u, "keepalive 200ms")
+    .replace(/warntime\s.*/u, "warntime 700ms")
+    .replace(/deadtime\s.*/u, "deadtime 1")
+    .replace(/initdead\s.*/u, "initdead 10");
+  const outcome = importClassic(
+    { ...files, haCf: { ...files.haCf, text: haCf } },
+    { digest, includes: loadIncludes },
+  );
+  const read = parseClusterYaml(outcome.yaml ?? "", "cluster.yaml");
+  const net = read.ok ? read.config.disks[0]?.net : undefined;
+  deepEqual([net?.timeoutMs, net?.pingIntervalMs, net?.pingTimeoutMs], [500, 250, 500]);
+  ok(outcome.table.some((row) => row.directive === "timeout" && row.outcome === "changed"));
+});
+
 test("drbddisk and the file system on its device become the disk and what is mounted from it", () => {
-  const at = (name: string): string =>
-    readFileSync(new URL(`../testdata/chapter/${name}`, import.meta.url), "utf8");
-  const files = {
-    directory: "/etc/ha.d",
-    haCf: { file: "/etc/ha.d/ha.cf", text: at("ha.cf") },
-    authkeys: { file: "/etc/ha.d/authkeys", text: at("authkeys") },
-    haresources: { file: "/etc/ha.d/haresources", text: at("haresources") },
-    drbdConf: fileOf("drbd-83.conf"),
-  };
-  const digest = (text: string): string => `${text.length}`.padStart(32, "0");
+  const files = chapterFiles("drbd-83.conf");
   const scriptsFound = new Set(["drbddisk", "Filesystem", "mysqld"]);
   const options = { digest, scriptsFound, includes: loadIncludes };
   const kinds = (name: string, hostName: string) => {
