@@ -512,11 +512,15 @@ export class Pair {
     if (!replay.ok) {
       return { kind: "attachFailed", reason: replay.error.code, detail: replay.error.message };
     }
+    // As the shell does: what was replayed is durable before it is used.
+    disk.bytes.set(bitmap, layout.bitmapOffset);
+    disk.bytes.set(replay.value.ring, layout.activityLogOffset);
+    disk.bytes.set(replay.value.superblockBytes, layout.superblockOffset);
     return {
       kind: "attached",
       found: {
         superblock: replay.value.superblockBytes,
-        activityLog,
+        activityLog: replay.value.ring.slice(),
         bitmap,
         backingSectors: disk.sectors,
         metadataSectors: disk.sectors,
