@@ -56,13 +56,10 @@ export class BatonHost implements AsyncDisposable {
   }
 
   /** Starts a program there; its output goes to `log` below the network's directory. */
-  spawn(words: readonly string[], log: string, environment: NodeJS.ProcessEnv = {}): ChildProcess {
+  spawn(words: readonly string[], log: string): ChildProcess {
     const file = openSync(join(this.lan.directory, log), "a");
     const [program = "", ...rest] = this.#command(words);
-    const child = spawn(program, rest, {
-      stdio: ["ignore", file, file],
-      env: { ...process.env, ...environment },
-    });
+    const child = spawn(program, rest, { stdio: ["ignore", file, file] });
     closeSync(file);
     return child;
   }

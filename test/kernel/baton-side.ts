@@ -99,15 +99,18 @@ export class BatonSide implements Side {
     return { done: outcome.outcome === "done", detail: `${reason} (${code}): ${detail}` };
   }
 
-  state(): Promise<string> {
-    return Promise.resolve(this.#line());
+  async state(): Promise<string> {
+    // Asked for: what is pushed says nothing of mere counts.
+    const told = await this.#client?.request("state", {}).catch(() => undefined);
+    if (told !== undefined) this.#state = told as DiskProcessState;
+    return this.#line();
   }
 
   async until(pattern: string, limitMs = stateLimitMs): Promise<void> {
     const expected = new RegExp(pattern);
     await waitFor(
       `${this.name} becomes ${pattern}`,
-      () => expected.test(this.#line()),
+      async () => expected.test(await this.state()),
       limitMs,
       () => `It is ${this.#line()}`,
     );
@@ -117,16 +120,20 @@ export class BatonSide implements Side {
     const bytes = Buffer.concat(
       Array.from({ length: count }, (_, index) => block(first + index, word)),
     );
+    await this.#deviceThere();
     await this.#host.shell(
       `${prelude}dd of=$D bs=4k seek=${first} oflag=direct iflag=fullblock conv=notrunc,nocreat status=none`,
       bytes,
     );
   }
 
-  shell(text: string): Promise<string> {
+  async shell(text: string): Promise<string> {
+    await this.#deviceThere();
     // A mount ends with its shell also when the text fails.
     const quoted = text.replaceAll("'", `'\\''`);
-    return this.#host.shell(`${prelude}export D M; unshare -m bash -e -o pipefail -c '${quoted}'`);
+    return await this.#host.shell(
+      `${prelude}export D M; unshare -m bash -e -o pipefail -c '${quoted}'`,
+    );
   }
 
   async crash(): Promise<void> {
@@ -151,6 +158,10 @@ export class BatonSide implements Side {
     this.#host.dropLoops();
   }
 
+  async #deviceThere(): Promise<void> {
+    await waitFor("the device is there", () => this.#state?.device != null, stateLimitMs);
+  }
+
   #specFile(): string {
     return join(this.#host.lan.directory, "spec.json");
   }
@@ -158,7 +169,7 @@ export class BatonSide implements Side {
   async #start(): Promise<void> {
     if (this.#process !== undefined) return;
     const words = [launcher, "disk", "serve", resourceName, "--spec", this.#specFile()];
-    this.#process = this.#host.spawn(words, logFile, {});
+    this.#process = this.#host.spawn(words, logFile);
     const started = this.#process;
     this.#client = await waitFor(
       "the disk process takes commands",

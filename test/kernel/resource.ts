@@ -40,8 +40,10 @@ export interface ResourceEnd {
 
 export const resourceName = "r0";
 export const port = 7788;
-const connectSeconds = 2;
+const connectSeconds = 1;
 const pingSeconds = 3;
+/** Else a new connection is watched for the ping timeout before it is used. */
+const socketCheckTenths = 2;
 const defaultPingTimeoutTenths = 50;
 const timeoutTenths = 60;
 const defaultRate = 32_768;
@@ -58,6 +60,7 @@ export function drbdConf(
     `connect-int ${connectSeconds}`,
     `ping-int ${pingSeconds}`,
     `ping-timeout ${options.pingTimeoutTenths ?? defaultPingTimeoutTenths}`,
+    `socket-check-timeout ${socketCheckTenths}`,
     `use-rle ${(options.compressBitmap ?? true) ? "yes" : "no"}`,
     ...optional("cram-hmac-alg", options.authentication),
     ...(options.authentication === undefined ? [] : [`shared-secret "${secret}"`]),
@@ -107,7 +110,7 @@ export function diskSpec(
       connectIntervalMs: connectSeconds * 1_000,
       pingIntervalMs: pingSeconds * 1_000,
       pingTimeoutMs: (options.pingTimeoutTenths ?? defaultPingTimeoutTenths) * 100,
-      socketCheckTimeoutMs: 0,
+      socketCheckTimeoutMs: socketCheckTenths * 100,
       maxBuffers: 2_048,
       maxEpochSize: 2_048,
       sendBufferBytes: 0,

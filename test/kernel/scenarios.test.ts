@@ -17,12 +17,14 @@ const traceLines = 60;
 /** Where whole traces of failures are kept, for whoever looks into one. */
 const tracesDirectory = process.env["BATON_KERNEL_TRACES"];
 
+const peers = process.env["BATON_KERNEL_PEERS"];
+
 const all = [...syncScenarios, ...writeScenarios, ...connectionScenarios, ...placeScenarios];
 
 describe("the kernel and Baton", { skip, concurrency: false }, () => {
   let pair: Arrangement;
   before(async () => {
-    pair = await (process.env["BATON_KERNEL_PEERS"] === "kernels" ? kernels() : kernelAndBaton());
+    pair = await (peers === "kernels" ? kernels() : kernelAndBaton());
   });
   after(async () => {
     await pair[Symbol.asyncDispose]();

@@ -56,7 +56,7 @@ const bitmapScenario = (compressBitmap: boolean): Scenario => ({
   async play(pair) {
     await pair.ready();
     await eachWay(pair, (writer) => bitmapResync(pair, writer, writer.name));
-    const [used, unused] = ["P_COMPRESSED_BITMAP", "P_BITMAP"];
+    const [used, unused] = ["P_COMPRESSED_BITMAP", "P_BITMAP"] as const;
     ok(pair.packets(compressBitmap ? used : unused) >= 4);
     equal(pair.packets(compressBitmap ? unused : used), 0);
   },
