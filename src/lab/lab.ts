@@ -12,6 +12,7 @@ import type { ClientTask } from "./client-main.ts";
 import { markedEnvironment } from "./commands.ts";
 import { LabError } from "./errors.ts";
 import { Freezer } from "./freezer.ts";
+import { detachFuseLoops, endFuse, fuseDisks, loopsOn } from "./fuse-disks.ts";
 import { bootHost, insideHost, killHost, onNetworkOf, pauseHost, stopTimer } from "./host.ts";
 import { clientUser, paths } from "./host-files.ts";
 import { type LabLock, lockLab } from "./lock.ts";
@@ -273,13 +274,20 @@ export class Lab {
     if (state !== undefined) this.#write({ ...state, phase: "going-down" });
     // Their caches are of no use any more: without this the kernel would write them out first.
     const members = [...this.freezer.allProcesses(), ...hostProcesses(state)];
+    const disks = fuseDisks(members);
+    const replicated = loopsOn(disks);
     try {
-      cutPowerOfFilesystems(members, deviceNumbers(loopsOfLab(this.names)));
+      const loops = [...loopsOfLab(this.names), ...replicated];
+      cutPowerOfFilesystems(members, deviceNumbers(loops));
     } catch {
       // then they are written out: slower, and just as gone afterwards
     }
+    await endFuse(this.names, disks);
     await this.#endProcesses(state);
-    const stuck = await detachLoops(this.names, loopsOfLab(this.names));
+    const stuck = [
+      ...(await detachFuseLoops(this.names, replicated)),
+      ...(await detachLoops(this.names, loopsOfLab(this.names))),
+    ];
     const groups = this.freezer.removeAll();
     if (state !== undefined) removeLoopNodes(state.loopsBefore);
     if (stuck.length > 0 || groups.length > 0) throw leftovers([...stuck, ...groups]);
@@ -331,8 +339,14 @@ export class Lab {
     const switchPid = this.#switchPid();
     await darken(this.names, switchPid, host);
     const members = this.freezer.processes(name, state.init?.pid);
-    cutPowerOfFilesystems(members, deviceNumbers(Object.values(state.loops)));
+    const disks = fuseDisks(members);
+    const replicated = loopsOn(disks);
+    const loops = [...Object.values(state.loops), ...replicated];
+    cutPowerOfFilesystems(members, deviceNumbers(loops));
+    await endFuse(this.names, disks);
     await this.#endHost(host, state, switchPid);
+    const stuck = await detachFuseLoops(this.names, replicated);
+    if (stuck.length > 0) throw leftovers(stuck);
   }
 
   async #endHost(host: LabHost, state: HostState, switchPid: number): Promise<void> {
