@@ -1,4 +1,4 @@
-import { equal } from "node:assert/strict";
+import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
 import type { Session } from "../shared.ts";
 import { Rig, type RigOptions, type Side } from "./rig.test-support.ts";
@@ -7,6 +7,8 @@ const one = process.env["SEED"];
 const count = Number(process.env["SEEDS"] ?? 40);
 const seeds =
   one === undefined ? Array.from({ length: count }, (_, run) => run + 1) : [Number(one)];
+
+const exercised = new Set<string>();
 
 /** 512 MiB: more extents than the smallest activity log has slots, so that extents are evicted. */
 const sectors = 1_048_576 - 5;
@@ -48,6 +50,7 @@ function work(rig: Rig, primary: Side): void {
   const { sector, count } = place(rig);
   const dice = random.between(0, 99);
   if (dice < 78) rig.write(primary, sector, count, random.chance(0.1));
+  else if (dice < 80) rig.discard(primary, random.between(0, 500) * 128, 1024, "discard");
   else if (dice < 84) rig.discard(primary, sector, count, random.chance(0.5) ? "discard" : "zero");
   else if (dice < 92) rig.flush(primary);
   else rig.read(primary, sector, count);
@@ -109,8 +112,22 @@ for (const seed of seeds) {
     equal(primary.core.counters().peerPending, 0);
     equal(primary.peer.core.counters().unacknowledged, 0);
     equal(primary.core.counters().applicationPending, 0);
+    for (const what of rig.seen.keys()) exercised.add(what);
   });
 }
+
+test("the runs met everything that matters", { skip: seeds.length < 30 }, () => {
+  const wanted = [
+    ...["P_DATA", "P_TRIM", "P_ZEROES", "P_BARRIER", "P_BARRIER_ACK", "P_RECV_ACK", "P_WRITE_ACK"],
+    ...["P_RS_WRITE_ACK", "P_OUT_OF_SYNC", "P_RS_DATA_REQUEST", "P_RS_DATA_REPLY", "P_RS_THIN_REQ"],
+    ...["P_CSUM_RS_REQUEST", "P_RS_IS_IN_SYNC", "P_RS_DEALLOCATED", "P_BITMAP"],
+    ...["P_COMPRESSED_BITMAP", "Ahead", "Behind", "localFlush"],
+  ];
+  deepEqual(
+    wanted.filter((what) => !exercised.has(what)),
+    [],
+  );
+});
 
 function swap(rig: Rig, primary: Side): Side {
   rig.settle(() => primary.core.drained());

@@ -12,7 +12,7 @@ import {
   planLayout,
   readRing,
 } from "../metadata/index.ts";
-import type { DiskSpec, NetOptions } from "../options.ts";
+import type { DiskSpec, NetOptions, ResyncOptions } from "../options.ts";
 import type { DataHost, DataNotice, Digests, DiskCoreOptions, Session } from "../shared.ts";
 import { dataFlag, type Packet } from "../wire/packets.ts";
 import { DataCore } from "./data-core.ts";
@@ -35,6 +35,8 @@ export interface RigOptions {
   readonly activityLogExtents?: number;
   readonly readBalancing?: "prefer-local" | "prefer-remote" | "round-robin";
   readonly thinBytes?: number;
+  readonly resync?: Partial<ResyncOptions>;
+  readonly diskTimeoutMs?: number;
 }
 
 const net: NetOptions = {
@@ -88,7 +90,7 @@ export function specOf(options: RigOptions): DiskSpec {
       fencing: "dont-care",
       flushes: true,
       metadataFlushes: true,
-      diskTimeoutMs: 0,
+      diskTimeoutMs: options.diskTimeoutMs ?? 0,
       readBalancing: options.readBalancing ?? "prefer-local",
       resync: {
         rateKibPerSecond: 250,
@@ -98,6 +100,7 @@ export function specOf(options: RigOptions): DiskSpec {
         maxRateKibPerSecond: 1_024_000,
         minRateKibPerSecond: 0,
         after: undefined,
+        ...options.resync,
       },
       activityLogExtents: options.activityLogExtents ?? 1237,
       activityLogUpdates: true,
@@ -334,7 +337,7 @@ export class Side {
   change(to: Partial<DeviceState>): void {
     const before = this.state;
     this.state = { ...before, ...to };
-    this.rig.note(this, `state ${JSON.stringify(to)}`, {});
+    this.rig.note(this, this.state.conn, {});
     this.core.stateChanged(before, this.state, this.rig.now);
   }
 
@@ -700,7 +703,11 @@ export class Rig {
     }
   }
 
+  /** How often each packet and state was seen: a run that exercises nothing proves nothing. */
+  readonly seen = new Map<string, number>();
+
   note(side: Side, what: string, detail: object): void {
+    this.seen.set(what, (this.seen.get(what) ?? 0) + 1);
     if (this.trace === undefined) return;
     const { sector, sectors, bytes, data } = detail as {
       sector?: number;
