@@ -46,7 +46,7 @@ async function runOne(name: string, command: DiskCommand, options: LiveOptions):
     return await withoutProcess(name, command, options);
   }
   try {
-    await confirmLoss(command, await connection.state(), options.yes === true);
+    await confirmLoss(command, await connection.state(), options);
     const outcome = await perform(connection, command, options);
     tell(name, command.verb, outcome, options);
     return outcome.outcome === "done"
@@ -63,13 +63,25 @@ async function runOne(name: string, command: DiskCommand, options: LiveOptions):
 async function confirmLoss(
   command: DiskCommand,
   state: DiskProcessState,
-  yes: boolean,
+  options: LiveOptions,
 ): Promise<void> {
   if (dangerOf(command, state, "") === undefined) return;
+  const place = state.device ?? (await backingOf(state.view.name, options));
   const { contentsOf } = await import("./disk-contents.ts");
-  const contents = state.device === null ? "" : `${state.device}: ${contentsOf(state.device)}`;
+  const contents = place === undefined ? "" : `${place}: ${contentsOf(place)}`;
   const danger = dangerOf(command, state, contents);
-  if (danger !== undefined) await confirm(danger, yes);
+  if (danger !== undefined) await confirm(danger, options.yes === true);
+}
+
+/** Where the data lie while no application can open the disk; undefined: the configuration does not tell. */
+async function backingOf(name: string, options: LiveOptions): Promise<string | undefined> {
+  try {
+    const { ownDisk } = await import("./disk-config.ts");
+    return (await ownDisk(name, options)).side.backing;
+  } catch (error) {
+    if (error instanceof CliError) return undefined; // Told less; asked all the same.
+    throw error;
+  }
 }
 
 /** What can be done, or is so already, while nothing runs the disk. */

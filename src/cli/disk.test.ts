@@ -198,6 +198,7 @@ test("wait-connect ends when the disk is connected, StandAlone, or too late", as
 
 test("what loses data says what, and is not done without a word", async (t) => {
   const directory = runDirectoryOf(t);
+  const { conf, backing } = configured(t, directory);
   const disk = await fakeDisk(t, directory, "r0", {
     state: { disk: "Inconsistent", pdsk: "UpToDate", role: "Primary" },
     openers: 2,
@@ -205,7 +206,7 @@ test("what loses data says what, and is not done without a word", async (t) => {
   const asked = await Promise.all(
     [
       ["primary", "r0", "--force"],
-      ["invalidate", "r0"],
+      ["invalidate", "r0", "--drbd-conf", conf],
       ["invalidate-remote", "r0"],
       ["connect", "r0", "--discard-my-data"],
       ["new-current-uuid", "r0", "--clear-bitmap"],
@@ -222,6 +223,7 @@ test("what loses data says what, and is not done without a word", async (t) => {
     /declare the data of disk r0 on this host the good ones:\n {2}the data here: 1023\.9 MiB.*\n.*Inconsistent, the peer's UpToDate\n/u,
   );
   match(asked[0]?.stderr ?? "", /\[BTN-CLI-DISK-UNCONFIRMED\]/u);
+  ok(asked[1]?.stderr.includes(`1023.9 MiB, ${backing}: empty, as far as it was read`));
   match(asked[5]?.stderr ?? "", /stop disk r0, which is in use/u);
   const agreed = await Promise.all([
     baton(directory, "primary", "r0", "--force", "--yes"),

@@ -95,7 +95,7 @@ class Reader {
     );
     return {
       disks: this.#report.refused ? [] : disks,
-      rows: this.#rows,
+      rows: inOrder(this.#rows),
       findings: this.#report.list(),
       places,
       resources: this.#resources.map((resource) => resource.name),
@@ -368,7 +368,12 @@ class Reader {
   #row(statement: Statement, verdict: Verdict): void {
     const [first, ...rest] = statement.words;
     const secret = first?.text === "shared-secret";
-    const text = secret ? "***" : rest.map((word) => word.text).join(" ");
+    const text = secret
+      ? "***"
+      : rest
+          .map((word) => word.text)
+          .join(" ")
+          .replaceAll(/ ?([[\]:]) ?/gu, "$1");
     record(
       this.#rows,
       this.#report,
@@ -378,7 +383,7 @@ class Reader {
         directive: printable(first?.text ?? "", 40),
         text: printable(text, 120),
       },
-      verdict,
+      verdict.reason === "" ? { ...verdict, reason: "as written" } : verdict,
     );
   }
 
@@ -531,6 +536,15 @@ class Reader {
       return undefined;
     return { host: host.name, backing, metadata, ...address, minor: device.minor };
   }
+}
+
+/** File by file, as they were met, and by line. */
+function inOrder(rows: readonly ImportRow[]): readonly ImportRow[] {
+  const files = [...new Set(rows.map((row) => row.file))];
+  return rows.toSorted(
+    (left, right) =>
+      files.indexOf(left.file) - files.indexOf(right.file) || (left.line ?? 0) - (right.line ?? 0),
+  );
 }
 
 const syntax = (reason: string, fix: string): Verdict => ({

@@ -10,7 +10,7 @@ export function classicBoolean(word: string): boolean | undefined {
   return /^(?:false|off|no|n|0)$/iu.test(word) ? false : undefined;
 }
 
-/** `respawn USER COMMAND` and `failfast`: ipfail is built in and dopd waits for the replicated disk, wherever the path points. */
+/** `respawn USER COMMAND` and `failfast`: ipfail and dopd are built in, wherever the path points. */
 export function readClient(
   draft: HaCfDraft,
   value: string,
@@ -34,7 +34,7 @@ export function readClient(
   }
   if (program === "dopd")
     return replaced(
-      `${command} is not run; outdating the peer comes with Baton's replicated disk. Until then a lost replication link leaves both copies as they are`,
+      `built in: the agent has the peer's copy of a disk outdated, in dopd's messages; ${command} is not run`,
     );
   if (["ccm", "cib", "crmd", "attrd", "lrmd", "pengine", "stonithd", "mgmtd"].includes(program))
     return refused(
