@@ -17,7 +17,9 @@ class Life {
   readonly random: Prng;
   readonly pair: Pair;
   readonly disks = { alice: new TestDisk(), bob: new TestDisk() };
-  /** By block: the newest value that was acknowledged, and all that were ever submitted since. */
+  /** By block: the newest value that was answered, the newest that was flushed after that, and all that were submitted. */
+  readonly answered = new Map<number, number>();
+  readonly flushes = new Map<number, ReadonlyMap<number, number>>();
   readonly acknowledged = new Map<number, number>();
   readonly submitted = new Map<number, { block: number; value: number; side: Side }>();
   #next = 1;
@@ -48,7 +50,7 @@ class Life {
     if (chance < 0.2) return 5;
     if (chance < 0.3) return "broken";
     if (chance < 0.5) {
-      this.pair.crash(victim);
+      this.crash(victim);
       return 7;
     }
     const { state } = host.core.view();
@@ -70,6 +72,11 @@ class Life {
     const tell = (command: Parameters<Pair["command"]>[1]): void => {
       pair.feed(side, { kind: "command", id: `c${this.#next++}`, command });
     };
+    if (!host.alive && random.chance(0.3)) {
+      pair.restart(side);
+      tell({ verb: "attach" });
+      tell({ verb: "connect", discardMyData: false });
+    }
     switch (random.between(0, 11)) {
       case 0:
         pair.cut = !pair.cut;
@@ -79,12 +86,7 @@ class Life {
         pair.breakConnection();
         break;
       case 2:
-        if (host.alive && random.chance(0.5)) pair.crash(side);
-        else if (!host.alive) {
-          pair.restart(side);
-          tell({ verb: "attach" });
-          tell({ verb: "connect", discardMyData: false });
-        }
+        if (host.alive && random.chance(0.5)) this.crash(side);
         break;
       case 3:
       case 4:
@@ -99,11 +101,23 @@ class Life {
         break;
       default:
         for (const writer of sides) {
-          if (pair.hosts[writer].alive && pair.hosts[writer].device.writable) this.write(writer);
+          if (!pair.hosts[writer].alive || !pair.hosts[writer].device.writable) continue;
+          this.write(writer);
+          if (random.chance(0.5)) pair.run(0);
+          this.judge();
+          if (random.chance(0.5)) this.flush(writer);
         }
     }
     pair.run(random.chance(0.3) ? random.between(0, 3_000) : random.between(0, 30));
     this.judge();
+  }
+
+  /** What was answered and not flushed may be lost, whoever holds it. */
+  crash(side: Side): void {
+    this.judge();
+    this.pair.crash(side);
+    this.answered.clear();
+    for (const [block, value] of this.acknowledged) this.answered.set(block, value);
   }
 
   write(side: Side): void {
@@ -119,14 +133,26 @@ class Life {
     });
   }
 
+  /** A flush says that everything answered before it is durable. */
+  flush(side: Side): void {
+    const id = this.#next++;
+    this.flushes.set(id, new Map(this.answered));
+    this.pair.feed(side, { kind: "request", id, request: { op: "flush" } });
+  }
+
   judge(): void {
     for (const side of sides) {
       const { answers } = this.pair.hosts[side];
       for (const answer of answers.slice(this.#seen[side])) {
+        if (!answer.ok) continue;
         const write = this.submitted.get(answer.id);
-        if (write === undefined || !answer.ok) continue;
-        const before = this.acknowledged.get(write.block) ?? 0;
-        this.acknowledged.set(write.block, Math.max(before, write.value));
+        if (write !== undefined) {
+          const before = this.answered.get(write.block) ?? 0;
+          this.answered.set(write.block, Math.max(before, write.value));
+        }
+        for (const [block, value] of this.flushes.get(answer.id) ?? []) {
+          this.acknowledged.set(block, Math.max(this.acknowledged.get(block) ?? 0, value));
+        }
       }
       this.#seen[side] = answers.length;
     }
@@ -200,7 +226,7 @@ class Life {
 }
 
 const policies = ["native", "resource-and-stonith"] as const;
-const seeds = one === undefined ? Array.from({ length: 150 }, (_, at) => at + 1) : [Number(one)];
+const seeds = one === undefined ? Array.from({ length: Number(process.env["SEEDS"] ?? 150) }, (_, at) => at + 1) : [Number(one)];
 for (const fencing of policies) {
   test(`${fencing}: one writer, nothing acknowledged is lost, the pair finds together`, () => {
     for (const seed of seeds) {

@@ -118,8 +118,12 @@ const noDigests: Digests = {
 export class TestDisk {
   readonly bytes: Uint8Array;
   readonly layout: MetadataLayout;
+  /** What survives a power loss for certain, and what was written since: any of it may be lost. */
+  readonly #durable: Uint8Array;
+  #volatile: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   constructor(sectors = 2048) {
     this.bytes = new Uint8Array(sectors * 512);
+    this.#durable = new Uint8Array(sectors * 512);
     const sizes = { backingSectors: sectors, metadataSectors: sectors };
     const planned = planLayout({ kind: "internal" }, sizes);
     if (!planned.ok) throw planned.error;
@@ -144,6 +148,29 @@ export class TestDisk {
   }
   set superblock(superblock: Superblock) {
     this.bytes.set(encodeSuperblock(superblock), this.layout.superblockOffset);
+  }
+  write(offset: number, bytes: Uint8Array): void {
+    this.bytes.set(bytes, offset);
+    this.#volatile.push({ offset, bytes: bytes.slice() });
+  }
+  flush(): void {
+    for (const { offset, bytes } of this.#volatile) this.#durable.set(bytes, offset);
+    this.#volatile = [];
+  }
+  /** Also what a test put there by hand. */
+  allDurable(): void {
+    this.#volatile = [];
+    this.#durable.set(this.bytes);
+  }
+  /** Power loss: of what was not flushed each sector is kept or not. */
+  lose(keeps: () => boolean): void {
+    for (const { offset, bytes } of this.#volatile) {
+      for (let at = 0; at < bytes.length; at += 512) {
+        if (keeps()) this.#durable.set(bytes.subarray(at, at + 512), offset + at);
+      }
+    }
+    this.#volatile = [];
+    this.bytes.set(this.#durable);
   }
   clearBitmap(): void {
     this.bytes.fill(
@@ -195,6 +222,8 @@ class TestHost {
   hangs = false;
   failing: "none" | "all" | "io" | "metadata" | "flush" = "none";
   readonly parked: DiskEvent[] = [];
+  /** Local I/O that makes everything before it durable. */
+  readonly flushes = new Set<number>();
   constructor(side: Side, core: Disk, disk: TestDisk) {
     this.side = side;
     this.core = core;
@@ -326,6 +355,7 @@ export class Pair {
     host.connected = false;
     host.establishing = false;
     this.#wire = this.#wire.filter(({ to }) => to === side);
+    host.disk.lose(() => this.random.chance(0.5));
   }
   restart(side: Side): void {
     const host = this.hosts[side];
@@ -364,6 +394,8 @@ export class Pair {
     for (const host of [alice, bob]) {
       const event = host.hangs ? undefined : host.parked.shift();
       if (event === undefined) continue;
+      if (event.kind === "metadataDone" && event.ok) host.disk.flush();
+      if (event.kind === "ioDone" && host.flushes.delete(event.io) && event.ok) host.disk.flush();
       this.feed(host.side, event);
       return true;
     }
@@ -410,12 +442,13 @@ export class Pair {
           return;
         }
         if (host.hangs) return;
-        for (const { offset, bytes } of effect.writes) disk.bytes.set(bytes, offset);
+        for (const { offset, bytes } of effect.writes) disk.write(offset, bytes);
         later({ kind: "metadataDone", token: effect.token, ok: true });
         return;
       }
       case "localWrite":
-        disk.bytes.set(effect.data, effect.sector * 512);
+        disk.write(effect.sector * 512, effect.data);
+        if (effect.fua) host.flushes.add(effect.io);
         ioDone(effect.io);
         return;
       case "localRead":
@@ -426,10 +459,11 @@ export class Pair {
         return;
       case "localDiscard":
       case "localZero":
-        disk.bytes.fill(0, effect.sector * 512, (effect.sector + effect.sectors) * 512);
+        disk.write(effect.sector * 512, new Uint8Array(effect.sectors * 512));
         ioDone(effect.io);
         return;
       case "localFlush":
+        host.flushes.add(effect.io);
         if (failed("flush")) later({ kind: "ioDone", io: effect.io, ok: false, error: "EIO" });
         else ioDone(effect.io);
         return;
@@ -516,6 +550,7 @@ export class Pair {
     disk.bytes.set(bitmap, layout.bitmapOffset);
     disk.bytes.set(replay.value.ring, layout.activityLogOffset);
     disk.bytes.set(replay.value.superblockBytes, layout.superblockOffset);
+    disk.allDurable();
     return {
       kind: "attached",
       found: {

@@ -9,7 +9,7 @@ import { diskRank } from "../contract.ts";
 import { askPeer } from "./cluster-change.ts";
 import { ping } from "./connection.ts";
 import type { Core } from "./core.ts";
-import { askToFence, makeDueGeneration } from "./fencing.ts";
+import { askToFence } from "./fencing.ts";
 import type { Operation } from "./memory.ts";
 import { endOperation, failOperation, pause, pauseOver } from "./operation.ts";
 import { codes, succeeded } from "./result-codes.ts";
@@ -211,8 +211,11 @@ export function stepDown(core: Core): number | undefined {
   if (!core.data.drained()) {
     return isSuspended(memory.state) ? codes.inTransientState : undefined;
   }
-  makeDueGeneration(core);
+  // Nothing was written that the peer lacks, so a freeze that ends here ends without a new generation.
+  const due = memory.newCurrentDue;
+  memory.newCurrentDue = false;
   const code = core.change({ role: "Secondary" });
+  if (!succeeded(code)) memory.newCurrentDue = due;
   if (code === codes.inTransientState) return undefined;
   if (!succeeded(code)) return code;
   if (memory.state.suspFencing || memory.state.suspNoData) {
