@@ -8,8 +8,8 @@
  *   metadata/    what is on the disk: layout, superblock, activity log ring, bitmap
  *   wire/        what is on the network: headers, packets, digests
  *
- * Bytes given with an event are only valid during the `step`: a core that keeps them copies them. Bytes in an effect
- * belong to the shell until it has performed the effect.
+ * Bytes given with an event are only valid during the `step`: a core that keeps them copies them, with
+ * `new Uint8Array(bytes)`: they may be a Buffer, whose slice() is no copy. Bytes in an effect belong to the shell until it has performed the effect.
  */
 import type { Instant } from "../base/index.ts";
 import type { HandlerName } from "./options.ts";

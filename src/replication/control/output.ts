@@ -205,12 +205,12 @@ function passes(effect: DiskEffect): boolean {
 
 /** Bytes of an event live only as long as the step: what waits longer has its own. */
 function keepBytes(effect: DiskEffect): DiskEffect {
-  if (effect.kind === "localWrite") return { ...effect, data: effect.data.slice() };
+  if (effect.kind === "localWrite") return { ...effect, data: new Uint8Array(effect.data) };
   if (effect.kind === "answer" && effect.ok && effect.data !== undefined) {
-    return { ...effect, data: effect.data.slice() };
+    return { ...effect, data: new Uint8Array(effect.data) };
   }
   if (effect.kind === "send" && "data" in effect.packet && effect.packet.data !== undefined) {
-    const packet = { ...effect.packet, data: effect.packet.data.slice() };
+    const packet = { ...effect.packet, data: new Uint8Array(effect.packet.data) };
     return { ...effect, packet: packet as typeof effect.packet };
   }
   return effect;

@@ -48,7 +48,7 @@ export class BitmapExchange {
     const sender = new BitmapSender(metadata.bits, ctx.options.spec.net.compressBitmap);
     for (let part = sender.next(); part !== undefined; part = sender.next()) {
       // A plain part is a view of the bitmap, which goes on changing.
-      const bytes = part.command === "P_BITMAP" ? part.bytes.slice() : part.bytes;
+      const bytes = part.command === "P_BITMAP" ? new Uint8Array(part.bytes) : part.bytes;
       ctx.send("data", { command: part.command, volume, bytes });
     }
   }

@@ -286,7 +286,7 @@ export class DiskMetadata {
   #pages(pages: readonly DirtyPages[]): readonly MetadataWrite[] {
     return pages.map(({ offset, bytes }) => ({
       offset: this.#layout.bitmapOffset + offset,
-      bytes: bytes.slice(),
+      bytes: new Uint8Array(bytes),
     }));
   }
 

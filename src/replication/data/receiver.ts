@@ -324,7 +324,8 @@ export class Receiver {
 
 function own(write: PeerWrite): void {
   if (write.owned || write.data === undefined) return;
-  write.data = write.data.slice();
+  // Not slice(): what a shell received into may be a Buffer, whose slice() is no copy.
+  write.data = new Uint8Array(write.data);
   write.owned = true;
 }
 

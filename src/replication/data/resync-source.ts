@@ -101,7 +101,7 @@ export class ResyncSource {
       idHigh,
       idLow,
       // A request may wait: the bytes of its packet do not.
-      digest: packet.digest?.slice(),
+      digest: packet.digest && new Uint8Array(packet.digest),
       session: ctx.sessionNumber,
       startedAt: ctx.now,
     };

@@ -155,7 +155,7 @@ export class Verify {
       this.#verdict(read, true);
       return;
     }
-    read.theirs = packet.digest?.slice() ?? new Uint8Array(0);
+    read.theirs = new Uint8Array(packet.digest ?? []);
     read.startedAt = ctx.now;
     ctx.localRead(read, read.sector, packet.bytes);
   }

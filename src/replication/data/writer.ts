@@ -858,7 +858,7 @@ export interface RereadWrite {
 /** Keeps the bytes of a write beyond the step that brought them. */
 function own(write: AppWrite): void {
   if (write.owned || write.data === undefined) return;
-  write.data = write.data.slice();
+  write.data = new Uint8Array(write.data);
   write.owned = true;
 }
 

@@ -76,7 +76,7 @@ const uncleanWarning = [
 ];
 
 function bitmapLines(bytes: Uint8Array): string[] {
-  const words = new BigUint64Array(bytes.slice().buffer);
+  const words = new BigUint64Array(new Uint8Array(bytes).buffer);
   const lines = [`# bm-bytes ${bytes.length};`, "bm {"];
   for (let at = 0; at < words.length; ) {
     if (at % WORDS_PER_COMMENT === 0) lines.push(`   # at ${at * KIB_PER_WORD}kB`);
