@@ -25,7 +25,14 @@ import {
   standAlone,
 } from "./control/connection.ts";
 import { Core } from "./control/core.ts";
-import { fenceAfterLoss, fenceDone, fenceTick, fenceWakeAt, thaw } from "./control/fencing.ts";
+import {
+  fenceAfterLoss,
+  fenceDone,
+  fenceTick,
+  fenceWakeAt,
+  returnProgress,
+  thaw,
+} from "./control/fencing.ts";
 import { beginHandshake, epochChanged, greet, sendEpoch } from "./control/handshake.ts";
 import { abandonMetadata, diskProgress, localIoError } from "./control/local-disk.ts";
 import { freshMemory, type Memory } from "./control/memory.ts";
@@ -387,9 +394,16 @@ export class Disk {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const notice = core.notices.shift();
       if (notice !== undefined) this.#notice(notice);
-      else if (!resyncProgress(core) && !diskProgress(core) && !operationProgress(core)) return;
+      else if (!this.#progress()) return;
     }
     assert(false, "The steps of the disk core do not come to an end");
+  }
+
+  #progress(): boolean {
+    const core = this.#core;
+    return (
+      returnProgress(core) || resyncProgress(core) || diskProgress(core) || operationProgress(core)
+    );
   }
 
   #notice(notice: DataNotice): void {

@@ -436,11 +436,6 @@ export const diskControlReasons = {
     meaning: "Its own data is outdated from now on, and I/O stays frozen.",
     action: "Stop what uses the disk here and make it Secondary.",
   },
-  "BTN-DISK-PEER-RESTARTED": {
-    title: "The peer has restarted while I/O was frozen here",
-    meaning: "What was in flight is lost there, so a new generation begins before the two connect.",
-    action: "Nothing",
-  },
   "BTN-DISK-OUTDATED": {
     title: "This disk is outdated",
     meaning: "The other host goes on without it. It can not be promoted until it was resynced.",

@@ -126,7 +126,7 @@ test("the connection comes back while frozen: the write is sent again, no new ge
   equal(pair.state("alice"), "Connected Primary/Secondary UpToDate/UpToDate", "a stale answer");
 });
 
-test("a peer that restarted while we were frozen gets a new generation and a resync", () => {
+test("a peer that restarted while we were frozen gets everything again that it may have lost", () => {
   const pair = primaryPair("native");
   pair.feed("alice", write(1));
   pair.run(50);

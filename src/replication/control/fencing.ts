@@ -10,9 +10,10 @@
  * `resource-only` goes on without a proof after 1 s, and says so; `dont-care` never freezes.
  */
 import { after, earliest, type Instant, unreachable } from "../../base/index.ts";
-import { type DiskEvent, diskRank, type FenceResult } from "../contract.ts";
+import { connectionRank, type DiskEvent, diskRank, type FenceResult } from "../contract.ts";
 import type { FencingPolicy } from "../options.ts";
 import type { Core } from "./core.ts";
+import { codes } from "./result-codes.ts";
 import { isConnected, isFencing } from "./transitions.ts";
 
 /** DESIGN 7.8: how long `resource-only` waits for a proof. */
@@ -120,18 +121,24 @@ export function makeDueGeneration(core: Core): void {
   core.persist();
 }
 
-/** Connected again: nothing was excluded, what is in flight is sent again. */
-export function connectionReturned(core: Core): void {
+/**
+ * Connected again: nothing was excluded, what is in flight is sent again. With a resync ahead only once the peer's whole
+ * bitmap has come: by then it has durably said of itself that it is outdated, so that it can not be used in our place.
+ * (The kernel goes on earlier, and makes a generation for a peer that restarted; since everything that is not behind a
+ * barrier ack is sent again, that is not needed here.) True: I/O goes on now.
+ */
+export function returnProgress(core: Core): boolean {
   const { memory } = core;
-  cancelFence(core);
   const { state } = memory;
-  if (!isConnected(state)) return;
-  if (state.suspFencing && memory.higherEpoch <= memory.epoch) {
-    memory.newCurrentDue = false;
-    core.force({ suspFencing: false });
-  }
+  if (!isConnected(state)) return false;
   const hasData = state.disk === "UpToDate" || state.pdsk === "UpToDate";
-  if (memory.state.suspNoData && hasData) core.force({ suspNoData: false });
+  if (state.suspNoData && hasData) return core.force({ suspNoData: false }) === codes.success;
+  if (!state.suspFencing || memory.higherEpoch > memory.epoch) return false;
+  const exchanging =
+    state.conn !== "Connected" && connectionRank(state.conn) < connectionRank("SyncSource");
+  if (exchanging) return false;
+  memory.newCurrentDue = false;
+  return core.force({ suspFencing: false }) === codes.success;
 }
 
 /** Deadlines: a delayed question, a second one, and the end of the patience of `resource-only`. */

@@ -226,7 +226,10 @@ class Life {
 }
 
 const policies = ["native", "resource-and-stonith"] as const;
-const seeds = one === undefined ? Array.from({ length: Number(process.env["SEEDS"] ?? 150) }, (_, at) => at + 1) : [Number(one)];
+const seeds =
+  one === undefined
+    ? Array.from({ length: Number(process.env["SEEDS"] ?? 150) }, (_, at) => at + 1)
+    : [Number(one)];
 for (const fencing of policies) {
   test(`${fencing}: one writer, nothing acknowledged is lost, the pair finds together`, () => {
     for (const seed of seeds) {

@@ -14,13 +14,11 @@ import { feature, type UuidsPacket } from "../wire/packets.ts";
 import { decodeState } from "../wire/state-word.ts";
 import { loseConnection, standAlone, turnAway } from "./connection.ts";
 import type { Core } from "./core.ts";
-import { connectionReturned, thaw } from "./fencing.ts";
 import { compareGenerations, JUST_CREATED, sameGeneration } from "./generations.ts";
 import type { Link } from "./memory.ts";
 import { codes, reasonOf } from "./result-codes.ts";
 import { markAllOutOfSync, resyncFinishedThere, verifyFinishedThere } from "./resync.ts";
 import { decideSync, type SyncDecision } from "./sync-decision.ts";
-import { isConnected } from "./transitions.ts";
 
 /** P_UUIDS: remembered for the P_STATE that follows; by itself it means something only in two cases. */
 export function receiveGenerations(core: Core, packet: UuidsPacket): void {
@@ -88,12 +86,6 @@ function firstState(core: Core, link: Parameters, said: DeviceState, disk: DiskS
     loseConnection(core, "ProtocolError", "BTN-DISK-UNEXPECTED-PACKET", detail);
     return;
   }
-  if (memory.newCurrentDue && memory.state.suspFencing && disk === "Consistent") {
-    // It restarted while we were frozen: what was in flight is lost there, so it can not be sent again.
-    thaw(core);
-    loseConnection(core, "TearDown", "BTN-DISK-PEER-RESTARTED", "a new generation begins first");
-    return;
-  }
   const decision = decide(core, said, disk);
   if (decision?.outcome === "drop" || got.dryRun) {
     turnAway(core, decision?.reason ?? "BTN-DISK-DRY-RUN", decision?.detail ?? "no sync");
@@ -117,7 +109,6 @@ function firstState(core: Core, link: Parameters, said: DeviceState, disk: DiskS
   if (decision !== undefined) core.decide(decision.reason, decision.detail);
   else core.decide("BTN-DISK-CONNECTED", "without a comparison: one side has no disk");
   warnOfBits(core);
-  connectionReturned(core);
 }
 
 const peerFields = (said: DeviceState, disk: DiskStateName): Partial<DeviceState> => ({
@@ -269,5 +260,4 @@ function applyLater(
     core.sendGenerations(0);
     core.sendState();
   }
-  if (isConnected(core.state)) connectionReturned(core);
 }
