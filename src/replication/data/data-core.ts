@@ -141,6 +141,10 @@ export class DataCore implements DataPath {
     const owners = [...ctx.ios.values()];
     ctx.ios.clear();
     ctx.count.localPending = 0;
+    if (this.#awaitsPages) {
+      this.#awaitsPages = false;
+      ctx.notice({ kind: "drained" });
+    }
     for (const owner of owners) this.#done(owner, false, undefined);
     for (const owner of waiting) this.#resume(owner);
   }

@@ -136,12 +136,15 @@ export class ResyncTarget {
 
   /** How many of the marked blocks from here on go into one request. */
   #sizeAt(bit: number, room: number): number {
-    const run = this.#ctx.metadata?.bits.runAt(bit)?.length ?? 1;
+    const { metadata } = this.#ctx;
     // A request of 2^k blocks begins at a multiple of it.
     const aligned = bit === 0 ? maxRequestBlocks : bit & -bit;
     const granularity = this.#thinBlocks();
-    const most = granularity > 0 ? granularity : maxRequestBlocks;
-    return Math.min(run, aligned, most, room, extentBlocks - (bit % extentBlocks));
+    const limit = granularity > 0 ? granularity : maxRequestBlocks;
+    const most = Math.min(aligned, limit, room, extentBlocks - (bit % extentBlocks));
+    let blocks = 1;
+    while (blocks < most && metadata?.bits.test(bit + blocks) === true) blocks += 1;
+    return blocks;
   }
 
   /** Blocks of one thin request; 0: no thin resync. */
@@ -283,7 +286,7 @@ export class ResyncTarget {
     const ctx = this.#ctx;
     if (ask.phase !== "locking" || !this.#asks.has(ask.sector)) return;
     if (!ctx.lock(ask)) {
-      if (ask.data !== undefined && !ask.owned) ask.data = ask.data.slice();
+      if (ask.data !== undefined && !ask.owned) ask.data = new Uint8Array(ask.data);
       ask.owned = true;
       return;
     }
