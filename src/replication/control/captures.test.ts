@@ -5,6 +5,7 @@
  */
 import { deepEqual } from "node:assert/strict";
 import { test } from "node:test";
+import type { DiskCommand } from "../contract.ts";
 import { readSession } from "../wire/captures.shell.ts";
 import { nodeDigests } from "../wire/digests.shell.ts";
 import type { Packet } from "../wire/packets.ts";
@@ -517,5 +518,125 @@ for (const story of stories) {
         key,
       );
     }
+  });
+}
+
+/** The command that a recorded packet of ours comes from; undefined: none. */
+function commandOf(packet: Packet, primary: boolean): DiskCommand | undefined {
+  if (packet.command === "P_STATE_CHG_REQ") {
+    const commands: Readonly<Record<number, DiskCommand>> = {
+      1: { verb: "primary", force: false },
+      4097: { verb: "primary", force: true },
+      288: { verb: "verify", start: undefined, stop: undefined },
+      192: { verb: "invalidate" },
+      176: { verb: "invalidate-remote" },
+      1024: { verb: "detach", force: false },
+    };
+    return commands[packet.value];
+  }
+  if (packet.command === "P_CONN_ST_CHG_REQ") return { verb: "disconnect", force: false };
+  if (packet.command === "P_UUIDS" && packet.flags === 8) {
+    return { verb: "new-current-uuid", clearBitmap: true };
+  }
+  const secondary = packet.command === "P_STATE" && (packet.word & 3) === 2;
+  return secondary && primary ? { verb: "secondary" } : undefined;
+}
+
+const isBulk = (packet: Packet): boolean =>
+  /BITMAP|P_RS_|P_CSUM|P_OV_|P_DATA_REQUEST/.test(packet.command);
+
+/** What one side of a recording sent in its first session, and what a core sends that is told the other side's packets. */
+function replay(story: Story, side: Side): void {
+  const all = readSession(story.capture).filter(
+    ({ session, packet }) => session === 0 && !packet.command.startsWith("P_INITIAL"),
+  );
+  const bulk = all.findIndex(({ packet }) => isBulk(packet));
+  const packets = bulk < 0 ? all : all.slice(0, bulk);
+  const sectors = story.sectors ?? 2_048;
+  const disks = { alice: new TestDisk(sectors), bob: new TestDisk(sectors) };
+  const uuids = packets.find(({ from, packet }) => from === side && packet.command === "P_UUIDS");
+  const size = story.spec?.disk?.sizeSectors ?? disks.alice.layout.usableSectors;
+  if (story.fresh !== true && uuids?.packet.command === "P_UUIDS") {
+    makeEqual([disks.alice, disks.bob], uuids.packet.generations.current, size);
+  }
+  const alice = specOf(story.spec);
+  const bob = specOf({ ...story.spec, ...story.bobSpec });
+  const pair = new Pair({
+    disks,
+    digests: nodeDigests,
+    specs: { alice, bob },
+    ...(story.secrets === undefined ? {} : { secrets: story.secrets }),
+  });
+  if (story.spec?.disk?.fencing !== undefined) {
+    const tale = new Tale(pair);
+    pair.both({ verb: "attach" });
+    tale.connect();
+    tale.disconnect("bob");
+    tale.disconnect("alice");
+  } else pair.command(side, { verb: "attach" });
+  pair.crash(side === "alice" ? "bob" : "alice");
+  pair.command(side, { verb: "connect", discardMyData: false });
+  pair.log.length = 0;
+  pair.feed(side, { kind: "socketsUp", acceptedMeta: false });
+  let requests = 0;
+  let answered = 0;
+  let epoch = 0;
+  /** Ids, epochs and pings are ours: the recorded answers to them mean nothing, so the peer's are made here. */
+  const answerOurs = (): void => {
+    for (const { from, packet } of pair.log.slice(answered)) {
+      answered += 1;
+      if (from !== side) continue;
+      const tell = (answer: Packet): void =>
+        pair.feed(side, { kind: "packet", socket: "meta", packet: answer });
+      if (packet.command === "P_PING") tell({ command: "P_PING_ACK", volume: 0 });
+      if (packet.command === "P_BARRIER") {
+        tell({ command: "P_BARRIER_ACK", barrier: packet.barrier, writes: epoch });
+        epoch = 0;
+      }
+      if (packet.command !== "P_DATA") continue;
+      epoch += 1;
+      const { volume, sector, idHigh, idLow, sequence, data } = packet;
+      if ((packet.flags & 256) === 0) continue;
+      const bytes = data.length;
+      tell({ command: "P_WRITE_ACK", volume, sector, idHigh, idLow, bytes, sequence });
+    }
+    pair.run(0);
+  };
+  const isAnswer = /P_WRITE_ACK|P_BARRIER_ACK|P_RECV_ACK|P_PING_ACK|P_SUPERSEDED/;
+  for (const { from, socket, packet } of packets) {
+    if (from !== side) {
+      if (!isAnswer.test(packet.command)) pair.feed(side, { kind: "packet", socket, packet });
+    } else {
+      const primary = pair.hosts[side].core.view().state.role === "Primary";
+      const command = commandOf(packet, primary);
+      if (command !== undefined) pair.feed(side, { kind: "command", id: "replay", command });
+      if (packet.command === "P_DATA") {
+        requests += 1;
+        const request = {
+          op: "write",
+          sector: packet.sector,
+          data: packet.data,
+          fua: false,
+        } as const;
+        pair.feed(side, { kind: "request", id: requests, request });
+      }
+    }
+    pair.run(0);
+    for (let round = 0; round < 5; round++) answerOurs();
+  }
+  const recorded = control(withoutFarewells(packets.filter(({ from }) => from === side)));
+  const sent = control(withoutFarewells(pair.log.filter(({ from }) => from === side)));
+  for (const socket of ["data", "meta"]) {
+    const key = `${side} ${socket}`;
+    const [ours, theirs] = [sent[key] ?? [], recorded[key] ?? []];
+    deepEqual(ours.slice(0, theirs.length), theirs, key);
+  }
+}
+
+// A recorded answer to a challenge fits the recorded challenge only.
+for (const story of stories.filter(({ secrets }) => secrets === undefined)) {
+  test(`a core that is told what a kernel sent in recording ${story.capture} answers as the other kernel`, () => {
+    replay(story, "alice");
+    replay(story, "bob");
   });
 }
