@@ -1,10 +1,14 @@
 /** `baton disk serve NAME`: the process of one disk. Hidden: `baton disk up` and the agent start it (DESIGN 2). */
 import { readFileSync } from "node:fs";
+import { enableCompileCache } from "node:module";
 import { hostname } from "node:os";
 import type { Command } from "commander";
 import type { DiskSpec } from "../replication/index.ts";
 import type { DiskConfigOptions } from "./disk-config.ts";
 import { CliError, exits } from "./exit.ts";
+
+/** Only root may write there: what is in it is run. */
+const compileCache = "/var/lib/baton/compile-cache";
 
 interface ServeOptions extends DiskConfigOptions {
   readonly spec?: string | undefined;
@@ -35,6 +39,8 @@ Example:
 
 /** Loads no more than it needs: this process is to stay small. */
 async function serve(name: string, options: ServeOptions): Promise<void> {
+  // Each thread would load a compiler of its own: with the cache the process needs half of the memory.
+  if (process.env["NODE_COMPILE_CACHE"] === undefined) enableCompileCache(compileCache);
   const { spec, host, configuration } = await findDisk(name, options);
   const { runDirectory } = await import("./disk-sockets.ts");
   const { softwareVersion } = await import("./version.ts");

@@ -78,6 +78,7 @@ function unknownCode(code: string, index: ReasonIndex): CliError {
 /** The catalogue files of all rooms: each exports one or more constants named `...Reasons`. */
 export const catalogueFiles: readonly string[] = [
   "../agent/control-reasons.ts",
+  "../agent/disk/reasons.ts",
   "../agent/reasons.ts",
   "../blockdev/reasons.ts",
   "../cli/reasons.ts",

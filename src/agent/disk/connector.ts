@@ -11,15 +11,8 @@
  */
 import { createConnection, type Socket } from "node:net";
 import { type BatonError, canonicalIp, parseIp } from "../../base/index.ts";
-import { bindNative, errno, errnoName } from "../../system/ffi.ts";
-import {
-  addressOf,
-  closeDescriptor,
-  duplicate,
-  EAGAIN,
-  EINTR,
-  sendNow,
-} from "../../system/index.ts";
+import { closeDescriptor, duplicate, EAGAIN, EINTR, sendNow } from "../../system/descriptors.ts";
+import { addressOf, bindNative, errno, errnoName } from "../../system/ffi.ts";
 import { watchReadable } from "../../system/readiness.ts";
 import {
   acceptTcp,

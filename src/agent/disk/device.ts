@@ -69,9 +69,8 @@ export class BlockDevice {
     if (left.removed.length > 0) {
       onNote("BTN-DISK-LEFTOVERS", `removed ${left.removed.join(", ")}`);
     }
-    for (const { loop, openers } of left.busy) {
-      onNote("BTN-DISK-LEFTOVERS-BUSY", `${loop}: ${describeOpeners(openers)}`);
-    }
+    for (const loop of left.busy) onNote("BTN-DISK-LEFTOVERS-BUSY", loop);
+    for (const { reason, detail } of left.notes) onNote(reason, detail);
   }
 
   /** What the core says the device is to be. */

@@ -2,8 +2,7 @@
  * Small writes that are durable without flushing what else is dirty: internal metadata shares a file with the data, and an
  * activity log entry must not wait until gigabytes of data are written back.
  */
-import { bindNative, errno } from "../../system/ffi.ts";
-import { addressOf } from "../../system/index.ts";
+import { addressOf, bindNative, errno } from "../../system/ffi.ts";
 
 /** uapi/linux/fs.h: this write is durable when the call returns. Linux 4.7. */
 const RWF_DSYNC = 0x2;

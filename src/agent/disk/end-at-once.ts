@@ -5,7 +5,7 @@
  */
 import { writeSync } from "node:fs";
 import { bindNative } from "../../system/ffi.ts";
-import { forceUnmount } from "../../system/index.ts";
+import { forceUnmount } from "../../system/fuse-mount.ts";
 import { shutDownTcp } from "../../system/tcp.ts";
 import { type SharedWords, word } from "./shared-words.ts";
 

@@ -1,8 +1,10 @@
 /** The worker in which the engine runs: puts its parts together, and ends the process if the engine finds a bug in itself. */
+import { flushCompileCache } from "node:module";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { assert } from "../../base/index.ts";
 import { nodeDigests } from "../../replication/wire/digests.shell.ts";
-import { becomeIoFlusher, monotonicClock } from "../../system/index.ts";
+import { monotonicClock } from "../../system/clock.ts";
+import { becomeIoFlusher } from "../../system/memory-lock.ts";
 import { makeCore } from "./core.ts";
 import { DiskLog } from "./disk-log.ts";
 import { endAtOnce, exitStatus } from "./end-at-once.ts";
@@ -16,6 +18,8 @@ import { Mailbox, SharedWords } from "./shared-words.ts";
 const setup = workerData as EngineSetup;
 const shared = new SharedWords(setup.shared);
 becomeIoFlusher();
+// Now, because this thread comes to no end of its own: the next start needs no compiler, and much less memory.
+flushCompileCache();
 try {
   makeEngine().run();
 } catch (error) {

@@ -18,15 +18,10 @@ import {
   WRITE_DATA_OFFSET,
 } from "../../blockdev/index.ts";
 import type { DiskEffect, DiskEvent, SocketName } from "../../replication/index.ts";
-import {
-  addressOf,
-  drainEvent,
-  nativeMemory,
-  POLL_WAIT_MAX_MS,
-  POLLIN,
-  POLLOUT,
-  PollSet,
-} from "../../system/index.ts";
+import { nativeMemory } from "../../system/descriptors.ts";
+import { drainEvent } from "../../system/eventfd.ts";
+import { addressOf } from "../../system/ffi.ts";
+import { POLL_WAIT_MAX_MS, POLLIN, POLLOUT, PollSet } from "../../system/poll.ts";
 import type { Failpoints } from "./failpoints.ts";
 import type { LocalDisk } from "./local-disk.ts";
 import type { EngineCommand, EngineCore, EngineReport } from "./messages.ts";

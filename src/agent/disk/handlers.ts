@@ -1,6 +1,6 @@
 /** Runs the handlers of a disk as the kernel's drbdadm does: by /bin/sh, with DRBD's environment (drbd.md 8.4). */
 import type { DiskSpec, FenceResult, HandlerName } from "../../replication/index.ts";
-import { cleanEnvironment, run } from "../../system/index.ts";
+import { cleanEnvironment, run } from "../../system/process.ts";
 
 /** DRBD waits for ever; a handler that hangs must not keep a host from ever being asked again. */
 const HANDLER_MAX_MS = 300_000;

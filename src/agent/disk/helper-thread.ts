@@ -2,16 +2,11 @@
  * A thread that waits for the disk so that the engine need not. One of: `flush` (fdatasync), `metadata` (writes that are
  * durable when they are done), `worker` (reads that are not in memory, discards, zero-outs).
  */
+import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
-import {
-  becomeIoFlusher,
-  discardBlocks,
-  preadAt,
-  punchHole,
-  pwriteAt,
-  zeroBlocks,
-  zeroRange,
-} from "../../system/index.ts";
+import { discardBlocks, punchHole, zeroBlocks, zeroRange } from "../../system/block-space.ts";
+import { becomeIoFlusher } from "../../system/memory-lock.ts";
+import { preadAt, pwriteAt } from "../../system/positioned-io.ts";
 import { DiskLog } from "./disk-log.ts";
 import { syncData, writeBack, writeDurably } from "./durable-write.ts";
 import { Failpoints } from "./failpoints.ts";
@@ -37,6 +32,8 @@ const mailbox = new Mailbox(setup.role, setup.mailbox);
 const log = DiskLog.open(setup.diskLog, shared);
 const failpoints = new Failpoints(setup.failpoint);
 becomeIoFlusher();
+// Now, because this thread comes to no end of its own: the next start needs no compiler, and much less memory.
+flushCompileCache();
 mailbox.serve(shared, setup.eventFd, perform);
 
 function perform(what: Job, slot: number): number {

@@ -16,14 +16,9 @@ import {
   type OpenTarget,
   readMetadata,
 } from "../../replication/metadata/metadata.shell.ts";
-import {
-  addressOf,
-  EIO,
-  errnoName,
-  nativeMemory,
-  preadNoWait,
-  pwriteAt,
-} from "../../system/index.ts";
+import { EIO, nativeMemory } from "../../system/descriptors.ts";
+import { addressOf, errnoName } from "../../system/ffi.ts";
+import { preadNoWait, pwriteAt } from "../../system/positioned-io.ts";
 import type { DiskLog } from "./disk-log.ts";
 import type { Failpoints } from "./failpoints.ts";
 import { Fifo } from "./fifo.ts";

@@ -4,13 +4,13 @@
  * backlog, so that the memory of payloads is free again; while there is a backlog the engine takes no new work.
  */
 import {
-  addressOf,
   EAGAIN,
   EINTR,
   type NativeMemory,
   nativeMemory,
   writeVectorNow,
-} from "../../system/index.ts";
+} from "../../system/descriptors.ts";
+import { addressOf } from "../../system/ffi.ts";
 
 /** Payloads up to this size are copied: cheaper than an entry of their own. */
 const COPY_MAX_BYTES = 16_384;

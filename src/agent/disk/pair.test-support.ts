@@ -142,6 +142,7 @@ export class TestHost {
     this.#environment = {
       BATON_RUN_DIR: join(this.#directory, "run"),
       BATON_DEV_DIR: join(this.#directory, "dev"),
+      NODE_COMPILE_CACHE: join(directory, "compile-cache"),
     };
   }
 

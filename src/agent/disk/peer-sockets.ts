@@ -16,11 +16,11 @@ import {
   closeDescriptor,
   EAGAIN,
   EINTR,
-  errnoName,
   type NativeMemory,
   nativeMemory,
   receiveNow,
-} from "../../system/index.ts";
+} from "../../system/descriptors.ts";
+import { errnoName } from "../../system/ffi.ts";
 import { shutDownTcp } from "../../system/tcp.ts";
 import type { Failpoints } from "./failpoints.ts";
 import type { EngineCommand } from "./messages.ts";

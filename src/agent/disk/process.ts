@@ -4,6 +4,7 @@
  * exclusion: that it asks (R2).
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { BatonError } from "../../base/index.ts";
 import type {
@@ -14,9 +15,9 @@ import type {
   DiskSpec,
 } from "../../replication/index.ts";
 import { diskDownPath, diskSocketPath } from "../../replication/index.ts";
-import { becomeIoFlusher, setOomScore } from "../../system/index.ts";
 import { type LineServer, serveLines } from "../../system/lines.ts";
 import { type FileLock, takeLock } from "../../system/lock.ts";
+import { becomeIoFlusher, setOomScore } from "../../system/memory-lock.ts";
 import { Connector } from "./connector.ts";
 import { BlockDevice } from "./device.ts";
 import { endAtOnce, exitStatus } from "./end-at-once.ts";
@@ -142,6 +143,7 @@ export class DiskProcess {
       await disk.close();
       throw error;
     }
+    flushCompileCache();
     log("BTN-DISK-SERVING", `process ${process.pid}`);
     return disk;
   }

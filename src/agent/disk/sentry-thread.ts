@@ -6,14 +6,11 @@
  * It looks every 50 ms while there is work, and sleeps while the engine waits for some. It never sends a ping of its own:
  * a host whose disk hangs must not look alive to a peer that did not ask.
  */
+import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
-import {
-  addressOf,
-  monotonicClock,
-  nativeMemory,
-  receiveNow,
-  sendNow,
-} from "../../system/index.ts";
+import { monotonicClock } from "../../system/clock.ts";
+import { nativeMemory, receiveNow, sendNow } from "../../system/descriptors.ts";
+import { addressOf } from "../../system/ffi.ts";
 import { endAtOnce, exitStatus } from "./end-at-once.ts";
 import { type HelperRole, Mailbox, SharedWords, TAKE_OVER_BYTES, word } from "./shared-words.ts";
 
@@ -40,6 +37,8 @@ const P_PING = 0x13;
 const P_PING_ACK = 0x14;
 
 const setup = workerData as SentrySetup;
+// Now, because this thread comes to no end of its own: the next start needs no compiler, and much less memory.
+flushCompileCache();
 const shared = new SharedWords(setup.shared);
 const pingAck = nativeMemory(HEADER_BYTES);
 pingAck.bytes.writeUInt32BE(MAGIC, 0);

@@ -3,8 +3,9 @@
  * side writes each word, except the lock. The engine never waits for anybody here.
  */
 
+import type { NativeMemory } from "../../system/descriptors.ts";
+import { signalEvent } from "../../system/eventfd.ts";
 import { addressOf } from "../../system/ffi.ts";
-import { type NativeMemory, signalEvent } from "../../system/index.ts";
 
 /** Indices of the 32-bit words. */
 export const word = {

@@ -1,7 +1,7 @@
 /** Starts the threads of a disk process and ends them. */
 import { Worker } from "node:worker_threads";
 import type { DiskSpec } from "../../replication/index.ts";
-import { createEventDescriptor, signalEvent } from "../../system/index.ts";
+import { createEventDescriptor, signalEvent } from "../../system/eventfd.ts";
 import type { HelperSetup } from "./helper-thread.ts";
 import type { EngineCommand, EngineReport, EngineSetup } from "./messages.ts";
 import type { SentrySetup } from "./sentry-thread.ts";
