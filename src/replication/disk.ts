@@ -7,8 +7,7 @@
  * Nothing that a peer or a shell says makes it throw: what can not be is told as a reason and ends the connection.
  */
 import { assert, earliest, type Instant, unreachable } from "../base/index.ts";
-import type { DiskEffect, DiskEvent, DiskView, SocketName } from "./contract.ts";
-import { receiveReply, receiveRequest } from "./control/cluster-change.ts";
+import type { DiskEffect, DiskEvent, DiskView } from "./contract.ts";
 import {
   attachFailed,
   operationProgress,
@@ -21,7 +20,6 @@ import {
   diskDeadline,
   EPOCH_CHANGE_MS,
   loseConnection,
-  pingAnswered,
   standAlone,
 } from "./control/connection.ts";
 import { Core } from "./control/core.ts";
@@ -33,28 +31,24 @@ import {
   returnProgress,
   thaw,
 } from "./control/fencing.ts";
-import { beginHandshake, epochChanged, greet, sendEpoch } from "./control/handshake.ts";
+import { beginHandshake, sendEpoch } from "./control/handshake.ts";
 import { abandonMetadata, diskProgress, localIoError } from "./control/local-disk.ts";
 import { freshMemory, type Memory } from "./control/memory.ts";
 import { Output } from "./control/output.ts";
-import { receiveProtocol, receiveSyncParameters } from "./control/parameters.ts";
-import { receiveGenerations, receiveState } from "./control/peer-state.ts";
+import { takePacket } from "./control/packets.ts";
 import { decodePlain, encodePlain, type Plain } from "./control/plain.ts";
 import {
   bitmapReceived,
   bitmapSent,
-  receiveSyncUuid,
   resyncDone,
   resyncProgress,
   stepFlushed,
   stepHandlerDone,
   verifyDone,
 } from "./control/resync.ts";
-import { receiveSizes } from "./control/sizes.ts";
 import { isFencing } from "./control/transitions.ts";
 import { DataCore } from "./data/data-core.ts";
 import type { DataNotice, DataPath, DiskCoreOptions } from "./shared.ts";
-import type { Packet } from "./wire/packets.ts";
 
 /** More rounds than any chain of steps needs. */
 const MAX_ROUNDS = 1_000;
@@ -74,6 +68,7 @@ export interface DiskSnapshot {
   readonly data: Plain;
 }
 
+/** See the top of this file; `control/README.md` has the tables. */
 export class Disk {
   readonly #core: Core;
   readonly #data: DataPath & Copied;
@@ -178,7 +173,7 @@ export class Disk {
         this.#data.request(event.id, event.request, core.now);
         return;
       case "packet":
-        this.#packet(event.socket, event.packet);
+        takePacket(core, event.socket, event.packet);
         return;
       case "ioDone":
         this.#ioDone(event);
@@ -280,100 +275,6 @@ export class Disk {
     const proven = memory.state.pdsk === "Outdated" || memory.state.pdsk === "Inconsistent";
     if (proven || !isFencing(core.options.spec.disk.fencing)) thaw(core);
     else if (memory.fence.phase === "idle") fenceAfterLoss(core, 0);
-  }
-
-  #packet(socket: SocketName, packet: Packet): void {
-    const core = this.#core;
-    const { memory } = core;
-    const { link } = memory;
-    if (link.phase === "none" || link.phase === "pausing" || link.phase === "dialling") return;
-    memory.lastReceived = core.now;
-    if (packet.command === "P_PING") {
-      core.send("meta", { command: "P_PING_ACK", volume: 0 });
-      return;
-    }
-    if (packet.command === "P_PING_ACK") {
-      pingAnswered(core);
-      return;
-    }
-    if (link.phase === "leaving") return;
-    if (link.phase !== "parameters" && link.phase !== "up") {
-      greet(core, link, packet);
-      return;
-    }
-    if (this.#controlPacket(packet, socket)) return;
-    if (link.phase === "up") this.#data.packet(socket, packet, core.now);
-    else this.#refuse(`${packet.command} before the states were exchanged`);
-  }
-
-  #refuse(detail: string): void {
-    loseConnection(this.#core, "ProtocolError", "BTN-DISK-UNEXPECTED-PACKET", detail);
-  }
-
-  /** True: it was one of control's. */
-  #controlPacket(packet: Packet, socket: SocketName): boolean {
-    const core = this.#core;
-    switch (packet.command) {
-      case "P_STATE_CHG_REPLY":
-        receiveReply(core, "volume", packet.result);
-        return true;
-      case "P_CONN_ST_CHG_REPLY":
-        receiveReply(core, "connection", packet.result);
-        return true;
-      case "P_DELAY_PROBE":
-        return true;
-      case "P_PROTOCOL":
-        receiveProtocol(core, packet);
-        return true;
-      case "P_PROTOCOL_UPDATE":
-        this.#refuse("the options of a connection are changed by a new connection");
-        return true;
-      case "P_BATON":
-        epochChanged(core, packet.clusterId, packet.epoch, EPOCH_CHANGE_MS);
-        return true;
-      case "P_CONNECTION_FEATURES":
-      case "P_AUTH_CHALLENGE":
-      case "P_AUTH_RESPONSE":
-      case "P_INITIAL_DATA":
-      case "P_INITIAL_META":
-        this.#refuse(`${packet.command} after the handshake`);
-        return true;
-      case "P_CONN_ST_CHG_REQ":
-        receiveRequest(core, "connection", packet);
-        return true;
-      default:
-        return this.#volumePacket(packet, socket);
-    }
-  }
-
-  /** Packets of one volume; of another one the kernel skips these, and takes the rest for an error (drbd.md 1.4). */
-  #volumePacket(packet: Packet, _socket: SocketName): boolean {
-    const core = this.#core;
-    const { volume } = core.options.spec;
-    switch (packet.command) {
-      case "P_SYNC_PARAM89":
-        if (packet.volume === volume) receiveSyncParameters(core, packet);
-        return true;
-      case "P_SIZES":
-        if (packet.volume === volume) receiveSizes(core, packet);
-        return true;
-      case "P_UUIDS":
-        if (packet.volume === volume) receiveGenerations(core, packet);
-        return true;
-      case "P_STATE":
-        if (packet.volume === volume) receiveState(core, packet.word);
-        return true;
-      case "P_SYNC_UUID":
-        if (packet.volume === volume) receiveSyncUuid(core, packet.uuid);
-        else this.#refuse(`${packet.command} of volume ${packet.volume}`);
-        return true;
-      case "P_STATE_CHG_REQ":
-        if (packet.volume === volume) receiveRequest(core, "volume", packet);
-        else this.#refuse(`${packet.command} of volume ${packet.volume}`);
-        return true;
-      default:
-        return false;
-    }
   }
 
   #deadlines(): void {

@@ -114,6 +114,7 @@ export function ping(core: Core): number {
   return memory.pings;
 }
 
+/** P_PING_ACK. */
 export function pingAnswered(core: Core): void {
   const { memory } = core;
   if (memory.pingAcks < memory.pings) memory.pingAcks += 1;
@@ -177,6 +178,7 @@ function silenceDeadline(core: Core): Instant | undefined {
   return after(instant(Math.max(pingSentAt, lastReceived)), pingTimeoutMs);
 }
 
+/** When the connection must be looked at again. */
 export function connectionWakeAt(core: Core): Instant | undefined {
   const { link } = core.memory;
   switch (link.phase) {

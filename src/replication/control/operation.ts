@@ -47,6 +47,7 @@ export function failOperation(
   });
 }
 
+/** The one `commandDone` of a command that ends without an operation, or with one. */
 export function answer(core: Core, id: string, code: number, reason: string, detail: string): void {
   const done = succeeded(code) && code < 100;
   core.emit({ kind: "commandDone", id, outcome: done ? "done" : "refused", reason, code, detail });

@@ -29,6 +29,7 @@ export interface MetadataResult {
   readonly abandonedIo: readonly number[];
 }
 
+/** See the top of this file. */
 export class Output {
   #effects: DiskEffect[] = [];
   #held: Held[] = [];
@@ -59,7 +60,7 @@ export class Output {
   }
 
   emit(effect: DiskEffect): void {
-    if (passes(effect) || (this.#held.length === 0 && this.#gate <= this.#durable)) {
+    if ((this.#held.length === 0 && this.#gate <= this.#durable) || passes(effect)) {
       this.#release(effect);
     } else {
       this.#held.push({ effect: keepBytes(effect), behind: this.#gate });

@@ -17,6 +17,7 @@ const policiesOf = (net: NetOptions) =>
     net.afterSplitBrain2Primaries,
   ] as const;
 
+/** P_PROTOCOL: what must be the same on both sides. */
 export function sendProtocol(core: Core, command: ProtocolPacket["command"], flags: number): void {
   const { net } = core.options.spec;
   const [none, one, two] = policiesOf(net);

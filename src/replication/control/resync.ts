@@ -32,9 +32,11 @@ export function markAllOutOfSync(core: Core): void {
   memory.fullSyncToken = core.output.writeMetadata([], false);
 }
 
+/** Our bitmap is on its way: as target we wait for the identity of the resync. */
 export function bitmapSent(core: Core): void {
   if (core.state.conn === "WFBitMapT") core.force({ conn: "WFSyncUUID" });
 }
+/** The peer's bitmap is there: as source we begin; so we do after Ahead, where both bitmaps agree. */
 export function bitmapReceived(core: Core): void {
   if (core.state.conn === "WFBitMapS" || core.state.conn === "Ahead") begin(core, "startSource", 0);
 }
@@ -57,16 +59,19 @@ export function receiveSyncUuid(core: Core, uuid: bigint): void {
   memory.earlySyncUuid = uuid;
 }
 
+/** The target has written the last block. */
 export function resyncDone(core: Core, failedBlocks: number): void {
   if (core.state.conn === "SyncTarget" || core.state.conn === "PausedSyncT") {
     begin(core, "finishTarget", failedBlocks);
   }
 }
+/** The last block was compared. */
 export function verifyDone(core: Core, outOfSyncBlocks: number): void {
   if (core.state.conn === "VerifyS" || core.state.conn === "VerifyT") {
     begin(core, "verify", outOfSyncBlocks);
   }
 }
+/** The side that began the verify says that it is over. */
 export function verifyFinishedThere(core: Core): void {
   if (core.memory.step === null) begin(core, "verify", core.data.dirtyBlocks());
 }

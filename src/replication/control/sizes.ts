@@ -26,6 +26,7 @@ export function agreedSectors(sizes: {
 
 const smallestSet = (a: number, b: number): number => (a === 0 || b === 0 ? a + b : Math.min(a, b));
 
+/** P_SIZES; its form depends on the features. */
 export function sendSizes(core: Core, features: number): void {
   const { memory, options } = core;
   const { disk } = memory;
