@@ -6,6 +6,7 @@ import { BitmapReceiver, BitmapSender } from "../metadata/index.ts";
 import type { BitmapPacket, BlockRangePacket } from "../wire/packets.ts";
 import { type DataContext, MAX_RANGE_BYTES } from "./context.ts";
 
+/** One exchange at a time, in either direction; a lost connection ends it. */
 export class BitmapExchange {
   readonly #ctx: DataContext;
   #receiver: BitmapReceiver | undefined;

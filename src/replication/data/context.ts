@@ -86,6 +86,7 @@ export function standingOf(state: DeviceState): Standing {
 
 export type DataReason = keyof typeof dataReasons;
 
+/** One for each data path; the parts hold nothing in common but this. */
 export class DataContext {
   readonly options: DiskCoreOptions;
   readonly host: DataHost;

@@ -35,6 +35,7 @@ interface RoomWaiter {
   readonly end: number;
 }
 
+/** One for each attach; gone with the disk. */
 export class DiskMetadata {
   readonly log: ActivityLog;
   readonly bits: Bitmap;

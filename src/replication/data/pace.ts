@@ -9,6 +9,7 @@ const significantSectors = 64;
 /** The speed that c-min-rate is compared with is measured over about this long. */
 const measureTurns = 60;
 
+/** One for each resync or verify, made anew when its options change. */
 export class Pace {
   readonly #ctx: DataContext;
   readonly #controller: RateController | undefined;

@@ -6,6 +6,7 @@ const markEveryMs = 3_000;
 const marksKept = 6;
 const stalledAfterMs = 180_000;
 
+/** One for each resync or verify. Times are given, blocks are of 4 KiB. */
 export class Progress {
   readonly #kind: "resync" | "verify";
   readonly #startedAt: Instant;

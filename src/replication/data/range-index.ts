@@ -22,6 +22,7 @@ export interface Range<Waiter> {
 const bucketSectors = 256;
 const wideBuckets = 64;
 
+/** The ranges in use. Who waits for whom is kept in the ranges, not here. */
 export class RangeIndex<Waiter, Held extends Range<Waiter> = Range<Waiter>> {
   readonly #buckets = new Map<number, Held[]>();
   readonly #wide: Held[] = [];

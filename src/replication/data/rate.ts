@@ -7,6 +7,7 @@ import type { ResyncOptions } from "../options.ts";
 /** One turn of the controller. */
 export const TURN_MS = 100;
 
+/** The controller for kernel peers; `turn` every 0.1 s. */
 export class RateController {
   readonly #plan: Int32Array;
   readonly #options: ResyncOptions;

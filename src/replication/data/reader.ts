@@ -4,6 +4,7 @@ import { type DataContext, equalBytes, MAX_DATA_BYTES } from "./context.ts";
 import type { AppRead, PeerRead } from "./records.ts";
 import type { Writer } from "./writer.ts";
 
+/** Both kinds of reads; nothing is kept of those that are done. */
 export class Reader {
   readonly #ctx: DataContext;
   readonly #writer: () => Writer;

@@ -12,6 +12,7 @@ import {
 import { type DataContext, equalBytes, MAX_DATA_BYTES, MAX_RANGE_BYTES } from "./context.ts";
 import type { EpochFlush, PeerEpoch, PeerWrite } from "./records.ts";
 
+/** The peer's writes of this connection, and those of earlier ones that are not on the disk yet. */
 export class Receiver {
   readonly #ctx: DataContext;
   /** Oldest first; the last is open. */

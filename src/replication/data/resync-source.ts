@@ -21,6 +21,7 @@ import type { ResyncRead } from "./records.ts";
 const delayMs = 100;
 const significantSectors = 64;
 
+/** Serves requests in every connected state; `begin` and `end` only count. */
 export class ResyncSource {
   readonly #ctx: DataContext;
   readonly #options: () => ResyncOptions;

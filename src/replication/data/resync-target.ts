@@ -23,6 +23,7 @@ const maxRequestBlocks = 256;
 /** No request crosses a border of 16 MiB. */
 const extentBlocks = 4096;
 
+/** `begin` with SyncTarget or PausedSyncT, `end` with any other state. */
 export class ResyncTarget {
   readonly #ctx: DataContext;
   readonly #options: () => ResyncOptions;

@@ -5,6 +5,7 @@ interface Slotted {
   generation: number;
 }
 
+/** The requests that are at the peer, by slot and generation. */
 export class Slots<Held extends Slotted> {
   readonly #held: (Held | undefined)[] = [];
   readonly #generations: number[] = [];

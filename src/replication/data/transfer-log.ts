@@ -17,6 +17,7 @@ interface SentEpoch {
   since: Instant;
 }
 
+/** Outlives connections: `takeAll` when one is lost for good, `rewind` when it comes back. */
 export class TransferLog {
   readonly #maxEpochSize: number;
   #writes: AppWrite[] = [];

@@ -14,6 +14,7 @@ import type { VerifyRead } from "./records.ts";
 const IN_SYNC = 4711;
 const OUT_OF_SYNC = 4712;
 
+/** Either side of a verify; remembers where a stopped one has to go on. */
 export class Verify {
   readonly #ctx: DataContext;
   readonly #options: () => ResyncOptions;

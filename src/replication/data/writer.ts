@@ -26,6 +26,7 @@ const zeroes = new Uint8Array(MAX_DATA_BYTES);
 
 type Gated = AppWrite | AppRead | AppFlush;
 
+/** Also keeps the gate for reads, so that order is kept there. */
 export class Writer {
   readonly slots = new Slots<AppWrite | AppRead>();
   readonly log: TransferLog;
