@@ -53,7 +53,10 @@ import type { DataNotice, DataPath, DiskCoreOptions } from "./shared.ts";
 /** More rounds than any chain of steps needs. */
 const MAX_ROUNDS = 1_000;
 
-/** A data path that can be copied, as DESIGN 7.1 asks of every core. */
+/**
+ * A data path that can be copied, as DESIGN 7.1 asks of every core. `DataCore` can not yet: a copy knows all of control, and
+ * neither requests in flight nor the bitmap.
+ */
 interface Copied {
   snapshot?(): unknown;
   restore?(found: unknown): void;

@@ -337,7 +337,7 @@ test("both sides become Primary at the same moment: one of them does", () => {
   }
 });
 
-test("a snapshot is JSON, and its copy goes on exactly as the original", () => {
+test("a snapshot is JSON, and the control part of its copy goes on exactly as the original", () => {
   const pair = connected();
   pair.command("alice", { verb: "primary", force: false });
   pair.command("alice", { verb: "secondary" });
@@ -357,6 +357,50 @@ test("a snapshot is JSON, and its copy goes on exactly as the original", () => {
   const event = { kind: "command", id: "x", command: disconnect } as const;
   deepEqual(copy.step(pair.now, event), core.step(pair.now, event));
   deepEqual(copy.snapshot(), core.snapshot());
+});
+
+test("a peer can not ask for our role, our suspension, or to outdate us while connected", () => {
+  for (const [mask, value] of [
+    [0xc, 0x4],
+    [0x2_0000, 0x2_0000],
+    [0x1_e000, 0xa000],
+    [0x1f0, 0x100],
+  ] as const) {
+    const pair = connected();
+    const packet = { command: "P_STATE_CHG_REQ", volume: 0, mask, value } as const;
+    pair.feed("alice", { kind: "packet", socket: "data", packet });
+    ok(pair.word("alice").includes("BTN-DISK-PEER-REQUEST"), mask.toString(16));
+    equal(pair.hosts.alice.core.view().state.role, "Secondary");
+  }
+});
+
+test("the last block of a resync is flushed before the metadata says UpToDate (R8)", () => {
+  const pair = pairOf({}, {}, false);
+  pair.hosts.alice.disk.bytes.fill(3, 0, 900_000);
+  pair.up();
+  const { core } = pair.hosts.bob;
+  const order: string[] = [];
+  const step = core.step.bind(core);
+  core.step = (now, event) => {
+    if (event.kind === "ioDone" || event.kind === "metadataDone") order.push(event.kind);
+    const effects = step(now, event);
+    for (const effect of effects) {
+      if (effect.kind !== "metadata") order.push(effect.kind);
+      // Flags of a superblock: CONSISTENT is bit 0 of the fourth byte at 56.
+      for (const { offset, bytes } of effect.kind === "metadata" ? effect.writes : []) {
+        if (offset !== pair.hosts.bob.disk.layout.superblockOffset) continue;
+        order.push(((bytes[59] ?? 0) & 1) === 1 ? "consistent" : "inconsistent");
+      }
+    }
+    return effects;
+  };
+  pair.command("alice", { verb: "primary", force: true });
+  pair.run(5_000);
+  const [last, whole] = [order.lastIndexOf("localWrite"), order.indexOf("consistent")];
+  ok(last > 0 && whole > last, `${last} ${whole}`);
+  const between = order.slice(last, whole);
+  const flush = between.indexOf("localFlush");
+  ok(flush > 0 && between.indexOf("ioDone", flush) > flush, between.join(" "));
 });
 
 test("a peer that lies never makes the core throw, and never makes it Primary", () => {

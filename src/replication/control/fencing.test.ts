@@ -53,21 +53,19 @@ for (const fencing of ["native", "resource-and-stonith"] as const) {
     pair.run(60_000);
     ok(frozen(pair) && !answered(pair, 1), "it waits as long as nobody answers");
     equal(pair.hosts.alice.disk.superblock.generations.current, before);
-    pair.hosts.alice.hangs = true;
-    tell(pair, 4);
+    pair.hosts.alice.stalls = true;
+    const { attempt } = pair.hosts.alice.fences.at(-1) ?? { attempt: 0 };
+    tell(pair, 4, attempt);
+    pair.run(1_000);
+    equal(frozen(pair), false);
     equal(answered(pair, 1), false, "what proves it is not durable yet");
-    pair.hosts.alice.hangs = false;
-    pair.breakConnection();
-    const again = primaryPair(fencing);
-    lose(again);
-    again.feed("alice", write(1));
-    again.run(100);
-    tell(again, 4);
-    ok(answered(again, 1) && !frozen(again));
-    const { superblock } = again.hosts.alice.disk;
+    pair.hosts.alice.stalls = false;
+    pair.run(0);
+    ok(answered(pair, 1));
+    const { superblock } = pair.hosts.alice.disk;
     ok(superblock.flags.peerOutdated);
     ok(sameGeneration(superblock.generations.bitmap, before));
-    equal(again.state("alice"), "WFConnection Primary/Unknown UpToDate/Outdated");
+    equal(pair.state("alice"), "WFConnection Primary/Unknown UpToDate/Outdated");
   });
 
   test(`${fencing}: "unreachable" is no proof, nor is a broken handler`, () => {
@@ -203,4 +201,137 @@ test("disks of other clusters do not talk", () => {
   pair.run(5_000);
   ok(pair.word("alice").includes("BTN-DISK-OTHER-CLUSTER"));
   equal(pair.state("alice").split(" ")[0] === "Connected", false);
+});
+
+test("dont-care: a write after the loss is answered only when the new generation is durable (R9)", () => {
+  const pair = primaryPair("dont-care");
+  pair.feed("alice", write(1));
+  pair.run(10);
+  pair.hosts.alice.stalls = true;
+  lose(pair);
+  pair.feed("alice", write(2));
+  pair.run(1_000);
+  equal(answered(pair, 2), false);
+  equal(pair.hosts.alice.disk.superblock.generations.bitmap, 0n);
+  pair.hosts.alice.stalls = false;
+  pair.run(0);
+  ok(answered(pair, 2));
+  ok(pair.hosts.alice.disk.superblock.generations.bitmap !== 0n);
+});
+
+test("a target asks for its first block only when its metadata says Inconsistent (R8)", () => {
+  const pair = primaryPair("dont-care");
+  lose(pair);
+  pair.feed("alice", write(1));
+  pair.run(10);
+  pair.cut = false;
+  const asks = (): boolean => pair.log.some(({ packet }) => packet.command === "P_RS_DATA_REQUEST");
+  const { bob } = pair.hosts;
+  for (let ms = 0; ms < 3_000 && bob.core.view().state.conn !== "WFSyncUUID"; ms++) pair.step();
+  equal(bob.core.view().state.conn, "WFSyncUUID");
+  bob.stalls = true;
+  pair.run(300);
+  equal(bob.core.view().state.conn, "SyncTarget");
+  deepEqual([asks(), bob.disk.superblock.flags.consistent], [false, true]);
+  bob.stalls = false;
+  pair.run(2_000);
+  ok(asks());
+  equal(pair.state("bob"), "Connected Secondary/Primary UpToDate/UpToDate");
+});
+
+test("a target whose last flush fails never says UpToDate (R8, R10)", () => {
+  const pair = primaryPair("dont-care");
+  lose(pair);
+  pair.feed("alice", write(1));
+  pair.run(10);
+  pair.hosts.bob.failing = "flush";
+  pair.cut = false;
+  pair.run(3_000);
+  equal(pair.hosts.bob.disk.superblock.flags.consistent, false);
+  equal(pair.state("bob"), "Connected Secondary/Primary Diskless/UpToDate");
+});
+
+test("a frozen Primary whose peer needs a resync goes on only after the peer's bitmap", () => {
+  const pair = primaryPair("native");
+  lose(pair);
+  pair.run(100);
+  pair.command("bob", { verb: "disconnect", force: true });
+  equal(pair.command("bob", { verb: "invalidate" }).outcome, "done");
+  pair.feed("bob", {
+    kind: "command",
+    id: "back",
+    command: { verb: "connect", discardMyData: false },
+  });
+  pair.cut = false;
+  const seen = new Set<string>();
+  for (let step = 0; step < 5_000; step++) {
+    pair.step();
+    const { conn, suspFencing } = pair.hosts.alice.core.view().state;
+    seen.add(`${conn} ${suspFencing}`);
+  }
+  ok(seen.has("WFBitMapS true"), [...seen].join());
+  equal(seen.has("WFBitMapS false"), false);
+  ok(!frozen(pair));
+});
+
+test("a role is announced only when the metadata says so (I9)", () => {
+  const disks = { alice: new TestDisk(), bob: new TestDisk() };
+  makeEqual([disks.alice, disks.bob], 0xfdba_088f_d5c0_65fan, 1_968);
+  const pair = new Pair({ disks });
+  pair.up();
+  pair.log.length = 0;
+  pair.hosts.alice.stalls = true;
+  const promote = { verb: "primary", force: false } as const;
+  pair.feed("alice", { kind: "command", id: "p", command: promote });
+  pair.run(1_000);
+  const told = (): boolean =>
+    pair.log.some(({ from, packet }) => from === "alice" && packet.command === "P_STATE");
+  const { alice } = pair.hosts;
+  equal(alice.core.view().state.role, "Primary");
+  const finished = (): boolean => alice.done.some(({ id }) => id === "p");
+  deepEqual([told(), alice.device.writable, finished()], [false, false, false]);
+  alice.stalls = false;
+  pair.run(0);
+  deepEqual([told(), alice.device.writable, finished()], [true, true, true]);
+  ok(alice.disk.superblock.flags.primary);
+});
+
+test("a side that becomes Outdated answers the request for it only when its metadata says so (R2)", () => {
+  const pair = primaryPair("native");
+  pair.hosts.bob.stalls = true;
+  const leave = { verb: "disconnect", force: false } as const;
+  pair.feed("alice", { kind: "command", id: "d", command: leave });
+  pair.run(1_000);
+  const { alice, bob } = pair.hosts;
+  deepEqual(
+    [alice.done.some(({ id }) => id === "d"), bob.disk.superblock.flags.wasUpToDate],
+    [false, true],
+  );
+  bob.stalls = false;
+  pair.run(10);
+  deepEqual(
+    [alice.done.some(({ id }) => id === "d"), bob.disk.superblock.flags.wasUpToDate],
+    [true, false],
+  );
+  equal(pair.state("alice"), "StandAlone Primary/Unknown UpToDate/Outdated");
+});
+
+test("a target says that it is outdated only when its metadata does (I9)", () => {
+  const pair = primaryPair("dont-care");
+  lose(pair);
+  pair.feed("alice", write(1));
+  pair.run(10);
+  pair.log.length = 0;
+  pair.hosts.bob.stalls = true;
+  pair.cut = false;
+  pair.run(1_000);
+  const told = (): boolean =>
+    pair.log.some(
+      ({ from, packet }) => from === "bob" && "word" in packet && packet.word === 0x10ae6,
+    );
+  equal(pair.hosts.bob.core.view().state.conn, "WFBitMapT");
+  equal(told(), false);
+  pair.hosts.bob.stalls = false;
+  pair.run(2_000);
+  ok(told());
 });

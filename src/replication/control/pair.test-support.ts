@@ -220,6 +220,9 @@ class TestHost {
   alive = true;
   /** Nothing on the disk is ever done. */
   hangs = false;
+  /** Metadata writes reach the disk late: once this is false again. */
+  stalls = false;
+  readonly stalled: Extract<DiskEffect, { kind: "metadata" }>[] = [];
   failing: "none" | "all" | "io" | "metadata" | "flush" = "none";
   readonly parked: DiskEvent[] = [];
   /** Local I/O that makes everything before it durable. */
@@ -315,6 +318,11 @@ export class Pair {
     throw new Error("The pair does not come to rest");
   }
 
+  /** One thing that happens, or one millisecond. */
+  step(): void {
+    if (!this.#deliverOne()) this.run(1);
+  }
+
   /** Gives a command and runs until it ends; its outcome. */
   command(side: Side, command: DiskCommand, ms = 5_000): Outcome {
     const host = this.hosts[side];
@@ -362,6 +370,7 @@ export class Pair {
     host.alive = true;
     host.attached = false;
     host.parked.length = 0;
+    host.stalled.length = 0;
     host.device = { sectors: 0, writable: false };
     host.core = this.#newCore(side);
   }
@@ -392,6 +401,11 @@ export class Pair {
       return true;
     }
     for (const host of [alice, bob]) {
+      const late = host.stalls ? undefined : host.stalled.shift();
+      if (late !== undefined) {
+        this.#perform(host, late);
+        return true;
+      }
       const event = host.hangs ? undefined : host.parked.shift();
       if (event === undefined) continue;
       if (event.kind === "metadataDone" && event.ok) host.disk.flush();
@@ -442,6 +456,10 @@ export class Pair {
           return;
         }
         if (host.hangs) return;
+        if (host.stalls) {
+          host.stalled.push(effect);
+          return;
+        }
         for (const { offset, bytes } of effect.writes) disk.write(offset, bytes);
         later({ kind: "metadataDone", token: effect.token, ok: true });
         return;
