@@ -10,12 +10,17 @@ import { waitFor } from "../support/wait.ts";
 import { ended, type Lan } from "./lan.ts";
 
 export const batonHostName = "baton";
+/**
+ * Of this run alone: a loop device of any mount namespace is listed by the path that its file has there, and those of
+ * other hosts, with the usual name, are not ours to detach.
+ */
+export const batonRunDirectory = `/run/btn-${process.pid}-baton`;
 const shellLimitMs = 120_000;
 
 const boot = `set -e
 hostname ${batonHostName}
 mount -t tmpfs run /run
-mkdir -p /run/baton /run/lock
+mkdir -p /run/lock
 mkdir /run/dev
 mount -t tmpfs -o mode=755 dev /run/dev
 cd /dev
@@ -59,7 +64,10 @@ export class BatonHost implements AsyncDisposable {
   spawn(words: readonly string[], log: string): ChildProcess {
     const file = openSync(join(this.lan.directory, log), "a");
     const [program = "", ...rest] = this.#command(words);
-    const child = spawn(program, rest, { stdio: ["ignore", file, file] });
+    const child = spawn(program, rest, {
+      stdio: ["ignore", file, file],
+      env: { ...process.env, BATON_RUN_DIR: batonRunDirectory },
+    });
     closeSync(file);
     return child;
   }
@@ -91,10 +99,9 @@ export class BatonHost implements AsyncDisposable {
   /** Detaches the loop devices whose file was on this host, as a restart of a machine does. */
   dropLoops(): void {
     const said = execFileSync("losetup", ["-n", "-O", "NAME,BACK-FILE"], { encoding: "utf8" });
-    // A file of another mount namespace is listed by its path there.
     for (const line of said.split("\n")) {
       const [loop = "", file = ""] = line.trim().split(/\s+/);
-      if (/^\/run\/baton\/.*r0/.test(file)) execFileSync("losetup", ["-d", loop]);
+      if (file.startsWith(`${batonRunDirectory}/`)) execFileSync("losetup", ["-d", loop]);
     }
   }
 

@@ -13,13 +13,13 @@ import {
 } from "../../src/replication/process.ts";
 import { connectLines, type LineClient } from "../../src/system/lines.ts";
 import { waitFor } from "../support/wait.ts";
-import { type BatonHost, batonHostName } from "./baton-host.ts";
+import { type BatonHost, batonHostName, batonRunDirectory } from "./baton-host.ts";
 import { ended } from "./lan.ts";
 import { diskSpec, type ResourceEnd, type ResourceOptions, resourceName } from "./resource.ts";
 import { block, type Command, type Outcome, type Side, stateLimitMs } from "./side.ts";
 
 const launcher = fileURLToPath(new URL("../../baton", import.meta.url));
-const socket = diskSocketPath("/run/baton", resourceName);
+const socket = diskSocketPath(batonRunDirectory, resourceName);
 const commandLimitMs = 60_000;
 const startLimitMs = 30_000;
 const logFile = "baton.log";
