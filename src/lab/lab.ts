@@ -276,13 +276,12 @@ export class Lab {
     const members = [...this.freezer.allProcesses(), ...hostProcesses(state)];
     const disks = fuseDisks(members);
     const replicated = loopsOn(disks);
+    await endFuse(this.names, disks);
     try {
-      const loops = [...loopsOfLab(this.names), ...replicated];
-      cutPowerOfFilesystems(members, deviceNumbers(loops));
+      cutPowerOfFilesystems(members, deviceNumbers(loopsOfLab(this.names)));
     } catch {
       // then they are written out: slower, and just as gone afterwards
     }
-    await endFuse(this.names, disks);
     await this.#endProcesses(state);
     const stuck = [
       ...(await detachFuseLoops(this.names, replicated)),
@@ -341,9 +340,9 @@ export class Lab {
     const members = this.freezer.processes(name, state.init?.pid);
     const disks = fuseDisks(members);
     const replicated = loopsOn(disks);
-    const loops = [...Object.values(state.loops), ...replicated];
-    cutPowerOfFilesystems(members, deviceNumbers(loops));
+    // First: without its peer the disk is frozen, and to shut down a file system on it would wait for ever.
     await endFuse(this.names, disks);
+    cutPowerOfFilesystems(members, deviceNumbers(Object.values(state.loops)));
     await this.#endHost(host, state, switchPid);
     const stuck = await detachFuseLoops(this.names, replicated);
     if (stuck.length > 0) throw leftovers(stuck);
