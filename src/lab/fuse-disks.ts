@@ -14,9 +14,6 @@ import { loopDevices } from "./storage.ts";
 
 /** One FUSE mount of a host. */
 export interface FuseDisk {
-  /** A process that sees the mount. */
-  readonly pid: number;
-  readonly place: string;
   /** Minor number of the mount's device: part of the name of the file that a loop device stands on. */
   readonly minor: string;
 }
@@ -29,9 +26,9 @@ export function fuseDisks(processes: readonly number[]): readonly FuseDisk[] {
     const namespace = namespaceOf(pid, "mnt");
     if (namespace === "" || namespaces.has(namespace)) continue;
     namespaces.add(namespace);
-    for (const { place, type, device } of parseMountInfo(processFile(pid, "mountinfo"))) {
+    for (const { type, device } of parseMountInfo(processFile(pid, "mountinfo"))) {
       const minor = device.slice(device.indexOf(":") + 1);
-      if (type === FUSE_TYPE) found.set(minor, { pid, place, minor });
+      if (type === FUSE_TYPE) found.set(minor, { minor });
     }
   }
   return [...found.values()];
@@ -54,13 +51,25 @@ function backingFileName(device: string): string {
   }
 }
 
-/** Ends the connections: whoever waits for an answer gets an error, and nothing is written any more. */
+/** A connection has the number of the mount's device; one that is gone already is no failure. */
+const abortScript = `
+set -e
+mount -n -t fusectl fusectl /sys/fs/fuse/connections
+for minor; do
+  if [ -e /sys/fs/fuse/connections/$minor ]; then echo 1 >/sys/fs/fuse/connections/$minor/abort; fi
+done`;
+
+/**
+ * Ends the connections: whoever waits for an answer gets an error, and nothing is written any more. Not by an unmount,
+ * which looks at the mount first and may wait for its server.
+ * @throws {LabError} if the kernel refuses
+ */
 export async function endFuse(names: LabNames, disks: readonly FuseDisk[]): Promise<void> {
-  for (const { pid, place } of disks) {
-    const command = ["--target", String(pid), "--mount", "umount", "--force", "--lazy", place];
-    // Not there any more: then nobody waits for it either.
-    await run("nsenter", command, { names, timeoutMs: 5_000 }).catch(() => undefined);
-  }
+  if (disks.length === 0) return;
+  const minors = disks.map(({ minor }) => minor);
+  // In a mount namespace of its own: nothing is left mounted, whatever happens.
+  const command = ["--mount", "sh", "-c", abortScript, "abort-fuse", ...minors];
+  await run("unshare", command, { names, timeoutMs: 5_000 });
 }
 
 /** Detaches loop devices that stood on such a disk. @returns those that stay */
