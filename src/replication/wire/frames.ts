@@ -36,6 +36,7 @@ const HELD_MAX = 8_192;
 /** Room for some packets of 1 MiB, so that few are cut by the end; acks are small. */
 export const READER_BYTES: Readonly<Record<SocketName, number>> = { data: 4 << 20, meta: 64 << 10 };
 
+/** Cuts the stream of one socket into packets. Views in a packet hold until the next `space` or `push`. */
 export class PacketReader {
   readonly #socket: SocketName;
   readonly #own: Uint8Array;
