@@ -33,6 +33,7 @@ const rooms: readonly string[] = [
   "resources",
   "agent",
   "beat",
+  "disk",
   "config",
   "cli",
 ] satisfies JournalEntry["room"][];
