@@ -13,6 +13,7 @@ import {
   dataHosts,
   Lab,
   type LabProfile,
+  type LabStorage,
   Load,
   type LoadReport,
   longestPauseMs,
@@ -55,12 +56,16 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Brings a lab up in a directory of its own, and waits until both hosts are in their places. */
-  static async open(name: string, profile: LabProfile = "default"): Promise<Stage> {
+  static async open(
+    name: string,
+    profile: LabProfile = "default",
+    storage: LabStorage = "shared",
+  ): Promise<Stage> {
     const directory = mkdtempSync(join(tmpdir(), "btn-faults-"));
     const lab = new Lab({ lab: `f${process.pid}-${name}`, directory });
     const started = performance.now();
     try {
-      await lab.up({ profile });
+      await lab.up({ profile, storage });
     } catch (error) {
       await lab.down();
       throw error;
@@ -222,6 +227,9 @@ export class Stage implements AsyncDisposable {
   }
 }
 
+/** Connection and copies of a disk in quiet times. */
+const atRest = ["Connected", "UpToDate", "UpToDate"];
+
 /** What is not as it is in quiet times, as one host sees it. */
 function unrest(report: StatusReport | undefined, host: string, holder: string): string[] {
   const group = report?.groups[0];
@@ -236,6 +244,11 @@ function unrest(report: StatusReport | undefined, host: string, holder: string):
     ...report.hosts
       .filter(({ verdict, status }) => verdict !== "alive" || status !== "active")
       .map(({ name, verdict, status }) => `${name} is ${verdict}, ${status}`),
+    ...report.disks
+      .filter(({ connection, disk, peerDisk }) =>
+        [connection, disk, peerDisk].some((word, index) => word !== atRest[index]),
+      )
+      .map(({ name, connection, disk, peerDisk }) => `${name}: ${connection} ${disk}/${peerDisk}`),
     ...report.pings.filter(({ up }) => !up).map(({ name }) => `ping node ${name} is down`),
   ].map((line) => `${host}: ${line}`);
 }
