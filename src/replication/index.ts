@@ -20,6 +20,7 @@ export {
   type ResyncView,
   type SocketName,
 } from "./contract.ts";
+export { compareGenerations } from "./control/generations.ts";
 export { Disk } from "./disk.ts";
 export {
   diskStateOf,
