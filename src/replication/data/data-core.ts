@@ -127,6 +127,7 @@ export class DataCore implements DataPath {
     if (was.connected && !ctx.standing.connected) this.#connectionLost();
     this.#settleReplication(was);
     this.#followResync(before, after);
+    if (before.role !== "Primary" && after.role === "Primary") this.#target.lockAsked();
     if (before.role === "Primary" && after.role !== "Primary") ctx.metadata?.writePages("none");
     this.#reader.reconsider();
     this.#writer.reconsider();

@@ -110,6 +110,14 @@ export class ResyncTarget {
     return this.#asks.size;
   }
 
+  /**
+   * We become Primary: what our application writes from here on is newer than the replies to what was asked before, so it
+   * waits for them, as it does for what a Primary asks.
+   */
+  lockAsked(): void {
+    for (const ask of this.#asks.values()) if (ask.order === 0) this.#ctx.lock(ask);
+  }
+
   // -- asking ---------------------------------------------------------------------------------------------------
 
   tick(): void {

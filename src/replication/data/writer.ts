@@ -434,8 +434,9 @@ export class Writer {
 
   #answer(write: AppWrite): void {
     const ctx = this.#ctx;
+    // On a disk that is not whole it does not count: the next resync overwrites it with what the source has.
     const ok =
-      write.local === leg.ok ||
+      (write.local === leg.ok && ctx.standing.localUpToDate) ||
       write.remote === leg.ok ||
       write.remote === leg.received ||
       (write.remote === leg.pending && write.awaits === leg.none);
@@ -659,8 +660,8 @@ export class Writer {
     const { standing } = this.#ctx;
     this.pending -= 1;
     const peerHasIt = standing.peerUpToDate && flush.epoch >= 0;
-    const noDisk = flush.local === "none" && !standing.hasDisk;
-    const ok = flush.local === "failed" ? peerHasIt : !noDisk || standing.peerUpToDate;
+    const here = flush.local !== "failed" && standing.hasDisk && standing.localUpToDate;
+    const ok = here || peerHasIt;
     if (ok) this.#ctx.emit({ kind: "answer", id: flush.id, ok: true });
     else this.#refuse(flush.id, "EIO");
     this.tellDrained();
