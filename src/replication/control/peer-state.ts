@@ -14,6 +14,7 @@ import { feature, type UuidsPacket } from "../wire/packets.ts";
 import { decodeState } from "../wire/state-word.ts";
 import { loseConnection, standAlone, turnAway } from "./connection.ts";
 import type { Core } from "./core.ts";
+import { cancelFence } from "./fencing.ts";
 import { compareGenerations, JUST_CREATED, sameGeneration } from "./generations.ts";
 import type { Link } from "./memory.ts";
 import { codes, reasonOf } from "./result-codes.ts";
@@ -94,6 +95,8 @@ function firstState(core: Core, link: Parameters, said: DeviceState, disk: DiskS
   const full = decision?.full === true;
   if (full) markAllOutOfSync(core);
   memory.link = { phase: "up", session: link.session };
+  // A promotion may have asked while the parameters were exchanged: no answer counts any more.
+  cancelFence(core);
   memory.discardMyData = false;
   memory.afterCrash = memory.crashedPrimary || (memory.peer.flags & uuidFlag.crashedPrimary) !== 0;
   core.data.sessionBegan(link.session);
