@@ -3,18 +3,13 @@
  * /dev of its own, so that names such as /dev/baton/r0 and /dev/drbd0 never touch this machine. Loop devices belong to
  * the machine: whoever closes this host takes those that are left.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitFor } from "../support/wait.ts";
-import { ended, type Lan } from "./lan.ts";
+import { batonRunDirectory, dropLoops, ended, type Lan } from "./lan.ts";
 
 export const batonHostName = "baton";
-/**
- * Of this run alone: a loop device of any mount namespace is listed by the path that its file has there, and those of
- * other hosts, with the usual name, are not ours to detach.
- */
-export const batonRunDirectory = `/run/btn-${process.pid}-baton`;
 const shellLimitMs = 120_000;
 
 const boot = `set -e
@@ -37,6 +32,11 @@ exec sleep infinity
 export class BatonHost implements AsyncDisposable {
   readonly lan: Lan;
   readonly #init: ChildProcess;
+
+  /** Where Baton's process has its socket. */
+  get runDirectory(): string {
+    return batonRunDirectory(this.lan.namespace);
+  }
 
   private constructor(lan: Lan, init: ChildProcess) {
     this.lan = lan;
@@ -66,7 +66,7 @@ export class BatonHost implements AsyncDisposable {
     const [program = "", ...rest] = this.#command(words);
     const child = spawn(program, rest, {
       stdio: ["ignore", file, file],
-      env: { ...process.env, BATON_RUN_DIR: batonRunDirectory },
+      env: { ...process.env, BATON_RUN_DIR: this.runDirectory },
     });
     closeSync(file);
     return child;
@@ -98,11 +98,7 @@ export class BatonHost implements AsyncDisposable {
 
   /** Detaches the loop devices whose file was on this host, as a restart of a machine does. */
   dropLoops(): void {
-    const said = execFileSync("losetup", ["-n", "-O", "NAME,BACK-FILE"], { encoding: "utf8" });
-    for (const line of said.split("\n")) {
-      const [loop = "", file = ""] = line.trim().split(/\s+/);
-      if (file.startsWith(`${batonRunDirectory}/`)) execFileSync("losetup", ["-d", loop]);
-    }
+    dropLoops(this.runDirectory);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

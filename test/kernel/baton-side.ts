@@ -13,13 +13,12 @@ import {
 } from "../../src/replication/process.ts";
 import { connectLines, type LineClient } from "../../src/system/lines.ts";
 import { waitFor } from "../support/wait.ts";
-import { type BatonHost, batonHostName, batonRunDirectory } from "./baton-host.ts";
+import { type BatonHost, batonHostName } from "./baton-host.ts";
 import { ended } from "./lan.ts";
 import { diskSpec, type ResourceEnd, type ResourceOptions, resourceName } from "./resource.ts";
 import { block, type Command, type Outcome, type Side, stateLimitMs } from "./side.ts";
 
 const launcher = fileURLToPath(new URL("../../baton", import.meta.url));
-const socket = diskSocketPath(batonRunDirectory, resourceName);
 const commandLimitMs = 60_000;
 const startLimitMs = 30_000;
 const logFile = "baton.log";
@@ -171,6 +170,7 @@ export class BatonSide implements Side {
     const words = [launcher, "disk", "serve", resourceName, "--spec", this.#specFile()];
     this.#process = this.#host.spawn(words, logFile);
     const started = this.#process;
+    const socket = diskSocketPath(this.#host.runDirectory, resourceName);
     this.#client = await waitFor(
       "the disk process takes commands",
       async () => {

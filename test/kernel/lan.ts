@@ -160,9 +160,23 @@ function remove(directory: string, namespace: string): void {
     }
     ip("netns", "del", namespace);
   }
-  for (const loop of loopsBelow(directory)) execFileSync("losetup", ["-d", loop]);
+  for (const place of [directory, batonRunDirectory(namespace)]) {
+    dropLoops(place);
+  }
   for (const mount of mountsBelow(directory)) execFileSync("umount", ["-l", mount]);
   rmSync(directory, { recursive: true, force: true });
+}
+
+/**
+ * Where Baton's process of a network has its sockets and its FUSE file. Of this run alone: a loop device of any mount
+ * namespace is listed by the path that its file has there, and those below the usual name are not ours to detach.
+ */
+export const batonRunDirectory = (namespace: string): string =>
+  `/run/${namespace.replace(/-lan$/, "-baton")}`;
+
+/** Detaches the loop devices whose file is below a directory of ours. */
+export function dropLoops(directory: string): void {
+  for (const loop of loopsBelow(directory)) execFileSync("losetup", ["-d", loop]);
 }
 
 function kill(pid: number): void {

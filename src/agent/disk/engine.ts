@@ -43,6 +43,8 @@ const ACK_BACKLOG_MAX_BYTES = 65_536;
 /** Received and not on the disk. */
 const IN_FLIGHT_MAX_BYTES = 16 * 1_048_576;
 const PUBLISH_EVERY_MS = 100;
+/** Mere counts: blocks out of sync, progress, sectors. The core does not say that they changed. */
+const PUBLISH_COUNTS_EVERY_MS = 500;
 /** A poll wakes up this often even if nothing happens. */
 const POLL_MAX_MS = POLL_WAIT_MAX_MS;
 
@@ -85,6 +87,8 @@ export class Engine {
   #stopping = false;
   #progress = 0;
   #changed = false;
+  /** Something was done since the last view. */
+  #counted = false;
   #publishAt: Instant = instant(0);
   #publishedState: unknown;
 
@@ -112,6 +116,7 @@ export class Engine {
   /** Gives one event to the core and performs its effects, in order. */
   readonly feed = (event: DiskEvent): void => {
     this.#words[word.engineProgress] = ++this.#progress;
+    this.#counted = true;
     const effects = this.#core.step(now(), event);
     for (let index = 0; index < effects.length; index++) {
       this.#perform(effects[index] as DiskEffect);
@@ -148,7 +153,7 @@ export class Engine {
 
   #timeoutMs(): number {
     const wakeAt = this.#core.wakeAt();
-    const publishAt = this.#changed ? this.#publishAt : undefined;
+    const publishAt = this.#publishDue();
     if (wakeAt === undefined && publishAt === undefined) return POLL_MAX_MS;
     const at = Math.min(wakeAt ?? Number.POSITIVE_INFINITY, publishAt ?? Number.POSITIVE_INFINITY);
     return Math.min(POLL_MAX_MS, Math.max(0, at - now()));
@@ -367,10 +372,19 @@ export class Engine {
     }
   }
 
+  /** When the view must next be told even if nothing happens. */
+  #publishDue(): Instant | undefined {
+    if (this.#changed) return this.#publishAt;
+    return this.#counted ? instant(this.#publishAt + PUBLISH_COUNTS_EVERY_MS) : undefined;
+  }
+
   #publishIfDue(): void {
-    if (!this.#changed) return;
-    const at = now();
-    if (at >= this.#publishAt || this.#core.state !== this.#publishedState) this.#publish();
+    const due = this.#publishDue();
+    if (due === undefined) return;
+    const urgent = this.#changed && this.#core.state !== this.#publishedState;
+    if (!urgent && now() < due) return;
+    this.#changed = true;
+    this.#publish();
   }
 
   #publish(): void {
@@ -378,6 +392,7 @@ export class Engine {
     const at = now();
     const view = this.#core.view(at);
     this.#changed = false;
+    this.#counted = false;
     this.#publishAt = instant(at + PUBLISH_EVERY_MS);
     this.#publishedState = this.#core.state;
     const { batonPeer } = this.#core;

@@ -1,5 +1,5 @@
 /** Full syncs, resyncs by bitmap and by checksum, verify. */
-import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import type { Arrangement } from "../arrangement.ts";
 import { demand, type Side } from "../side.ts";
 import { asPrimary, disconnect, eachWay, promote, type Scenario } from "./scenario.ts";
@@ -40,7 +40,7 @@ async function bitmapResync(pair: Arrangement, writer: Side, word: string): Prom
   ] as const) {
     await writer.fill(first, count, word);
   }
-  match(await writer.state(), / oos:40$/);
+  await writer.until(" oos:40$");
   await demand(peer, "connect");
   await pair.inSync();
   await demand(writer, "secondary");
