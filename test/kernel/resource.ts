@@ -27,7 +27,7 @@ export interface ResourceOptions {
   readonly fencePeer?: string;
   /** @default 32 MiB/s, fixed */
   readonly resyncKibPerSecond?: number;
-  /** @default 50: far above what an emulated machine needs while the host is busy */
+  /** @default 30: far above what an emulated machine needs while the host is busy */
   readonly pingTimeoutTenths?: number;
 }
 
@@ -44,7 +44,7 @@ const connectSeconds = 1;
 const pingSeconds = 3;
 /** Else a new connection is watched for the ping timeout before it is used. */
 const socketCheckTenths = 2;
-const defaultPingTimeoutTenths = 50;
+const defaultPingTimeoutTenths = 30;
 const timeoutTenths = 60;
 const defaultRate = 32_768;
 

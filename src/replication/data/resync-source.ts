@@ -106,7 +106,8 @@ export class ResyncSource {
       session: ctx.sessionNumber,
       startedAt: ctx.now,
     };
-    if (form !== "verify" && this.#stepsAside()) this.#delayed.push(read);
+    const waits = form !== "verify" && (this.#delayed.length > 0 || this.#stepsAside());
+    if (waits) this.#delayed.push(read);
     else this.resume(read);
   }
 
@@ -127,7 +128,6 @@ export class ResyncSource {
   /** Application I/O is significant and resync is faster than c-min-rate (drbd.md 6.4); not for a peer that is Primary. */
   #stepsAside(): boolean {
     const ctx = this.#ctx;
-    if (this.#delayed.length > 0) return true;
     const minRate = this.#options().minRateKibPerSecond;
     if (minRate === 0 || ctx.state.peer === "Primary") return false;
     const moved = ctx.applicationSectors - this.#applicationSectors;
@@ -141,9 +141,12 @@ export class ResyncSource {
 
   tick(): void {
     if (this.#delayUntil === undefined || this.#ctx.now < this.#delayUntil) return;
-    const read = this.#delayed.shift();
-    this.#delayUntil = this.#delayed.length > 0 ? after(this.#ctx.now, delayMs) : undefined;
-    if (read !== undefined) this.resume(read);
+    this.#delayUntil = undefined;
+    // Each is judged anew: once applications are quiet those that queued up behind it go at once.
+    do {
+      const read = this.#delayed.shift();
+      if (read !== undefined) this.resume(read);
+    } while (this.#delayed.length > 0 && !this.#stepsAside());
   }
 
   wakeAt(): Instant | undefined {
