@@ -11,7 +11,14 @@
  */
 import { createConnection, type Socket } from "node:net";
 import { type BatonError, canonicalIp, parseIp } from "../../base/index.ts";
-import { closeDescriptor, duplicate, EAGAIN, EINTR, sendNow } from "../../system/descriptors.ts";
+import {
+  closeDescriptor,
+  duplicate,
+  EAGAIN,
+  EINTR,
+  nativeMemory,
+  sendNow,
+} from "../../system/descriptors.ts";
 import { addressOf, bindNative, errno, errnoName } from "../../system/ffi.ts";
 import { watchReadable } from "../../system/readiness.ts";
 import {
@@ -70,8 +77,8 @@ const MSG_PEEK_DONTWAIT = 0x42;
 const native = bindNative({
   recv: { arguments: ["int32", "pointer", "uint32", "int32"], return: "int32" },
 });
-const byte = Buffer.alloc(8);
-const byteAddress = addressOf(byte);
+/** Kept whole: an address alone does not keep its memory. */
+const peeked = nativeMemory(8, false, 8);
 
 /** One attempt after the other, between `start` and `stop`. */
 export class Connector {
@@ -355,7 +362,7 @@ const absent: ReadonlySet<string> = new Set([
 
 /** Neither closed by the peer nor failed; what waits to be read stays where it is. */
 function isAlive(fd: number): boolean {
-  const count = native.recv(fd, byteAddress, 1, MSG_PEEK_DONTWAIT);
+  const count = native.recv(fd, peeked.address, 1, MSG_PEEK_DONTWAIT);
   return count > 0 || (count === -1 && ["EAGAIN", "EINTR"].includes(errnoName(errno())));
 }
 

@@ -3,6 +3,7 @@
  * earlier: a loop device can not refuse to be opened, so on a Secondary programs (udev, LVM, blkid) would read it, and what
  * they read would lie in the page cache when the disk becomes Primary, older than the data.
  */
+import { mkdirSync } from "node:fs";
 import {
   type AttachedDevice,
   attachDevice,
@@ -58,18 +59,18 @@ export class BlockDevice {
 
   /** What a killed predecessor left. @throws {BatonError} losetup can not be run */
   async cleanUp(): Promise<void> {
-    const { name, mountPoint, directory, minor, onNote } = this.#options;
+    const { name, mountPoint, directory = "/dev/baton", minor, onNote } = this.#options;
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
     const left = await removeLeftovers({
       name,
       mountDirectory: mountPoint,
       minor,
       timeoutMs: STEP_MAX_MS,
-      ...(directory === undefined ? {} : { directory }),
+      directory,
     });
     if (left.removed.length > 0) {
       onNote("BTN-DISK-LEFTOVERS", `removed ${left.removed.join(", ")}`);
     }
-    for (const loop of left.busy) onNote("BTN-DISK-LEFTOVERS-BUSY", loop);
     for (const { reason, detail } of left.notes) onNote(reason, detail);
   }
 

@@ -1,6 +1,6 @@
 /** Two disk processes on loopback addresses, with files as their disks, for tests. Run inside namespaces of their own. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import {
   closeSync,
   ftruncateSync,
@@ -25,6 +25,8 @@ import { stateFromJson } from "./state-json.ts";
 
 const main = fileURLToPath(new URL("../../main.ts", import.meta.url));
 const LIMIT_MS = 30_000;
+/** Names in /dev are the machine's: no two runs have the same. */
+const minors = randomInt(1_000, 100_000) * 2;
 
 /** Waits for a condition, by looking at it. @throws after the limit, with what `describe` says */
 export async function until(
@@ -56,7 +58,7 @@ export function pairSpec(
   return {
     name: "r0",
     volume: 0,
-    hosts: [host("alice", "127.0.0.11", 100), host("bob", "127.0.0.12", 101)],
+    hosts: [host("alice", "127.0.0.11", minors), host("bob", "127.0.0.12", minors + 1)],
     net: {
       protocol: "C",
       timeoutMs: 6_000,
@@ -148,6 +150,11 @@ export class TestHost {
 
   get pid(): number {
     return this.#process?.pid ?? 0;
+  }
+
+  /** How it ended, or runs. */
+  get process(): ChildProcess | undefined {
+    return this.#process;
   }
 
   get ended(): boolean {

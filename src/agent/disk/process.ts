@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { BatonError } from "../../base/index.ts";
+import { prepareMemory } from "../../blockdev/memory.shell.ts";
 import type {
   DiskCommand,
   DiskOutcome,
@@ -17,7 +18,6 @@ import type {
 import { diskDownPath, diskSocketPath } from "../../replication/index.ts";
 import { type LineServer, serveLines } from "../../system/lines.ts";
 import { type FileLock, takeLock } from "../../system/lock.ts";
-import { becomeIoFlusher, setOomScore } from "../../system/memory-lock.ts";
 import { Connector } from "./connector.ts";
 import { BlockDevice } from "./device.ts";
 import { endAtOnce, exitStatus } from "./end-at-once.ts";
@@ -29,7 +29,6 @@ import { Threads } from "./threads.ts";
 
 /** Between two tries to take a device away that somebody had open when the disk became Secondary. */
 const DEVICE_AGAIN_MS = 1_000;
-const OOM_SCORE = -900;
 const SECONDARY_IN_USE = -12;
 
 export interface DiskProcessOptions {
@@ -129,8 +128,7 @@ export class DiskProcess {
   /** Takes the lock, clears what a killed predecessor left, starts the threads, opens the socket. Nothing is attached. */
   static async start(options: DiskProcessOptions): Promise<DiskProcess> {
     const { spec, runDirectory } = options;
-    becomeIoFlusher();
-    setOomScore(OOM_SCORE);
+    for (const { reason, detail } of prepareMemory()) log(reason, detail);
     mkdirSync(runDirectory, { recursive: true, mode: 0o750 });
     const lock = takeDiskLock(runDirectory, spec.name);
     rmSync(diskDownPath(runDirectory, spec.name), { force: true });

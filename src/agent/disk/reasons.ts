@@ -53,12 +53,6 @@ export const diskProcessReasons = {
     meaning: "Its mount, loop device and names gave errors since its end.",
     action: "Find out why it was killed.",
   },
-  "BTN-DISK-LEFTOVERS-BUSY": {
-    title: "A device of an earlier process of the disk is still in use",
-    meaning:
-      "It gives errors only, and goes when the last user lets go of it. The disk itself is not held up.",
-    action: "Unmount or end what the detail names.",
-  },
   "BTN-DISK-DEVICE-FAILED": {
     title: "The block device of the disk could not be made or taken away",
     meaning: "The disk itself has the role that it shows; only its device is not as it should be.",
