@@ -35,6 +35,12 @@ interface RoomWaiter {
   readonly end: number;
 }
 
+/** Copies of pages that are written once those before them are. */
+interface PagesBehind {
+  readonly writes: readonly MetadataWrite[];
+  readonly purpose: PagesPurpose;
+}
+
 /** One for each attach; gone with the disk. */
 export class DiskMetadata {
   readonly log: ActivityLog;
@@ -48,6 +54,9 @@ export class DiskMetadata {
   /** The transaction that waits for the pages of what it evicts. */
   #held: LogWrite | undefined;
   #clearsUnflushed = false;
+  /** Pages wait for a flush. Newer copies of pages wait behind them: the older one must not land last. */
+  #flushing = false;
+  #behind: PagesBehind[] = [];
   /** Whether the backing device takes discards; else they become zero-outs. */
   readonly discards: boolean;
   logWrites = 0;
@@ -171,7 +180,12 @@ export class DiskMetadata {
       this.#ctx.ioError("flush", 0, "the flush before bitmap pages failed");
       return;
     }
+    this.#flushing = false;
     this.#writeOut(flush.writes, flush.purpose);
+    while (!this.#flushing && this.#behind.length > 0) {
+      const { writes, purpose } = this.#behind.shift() as PagesBehind;
+      this.#beginPages(writes, purpose);
+    }
   }
 
   metadataDone(token: number, ok: boolean): void {
@@ -229,7 +243,8 @@ export class DiskMetadata {
     const unflushed = evicted.some((extent) => this.#isUnflushed(extent));
     for (const extent of evicted) this.#writtenAt.delete(extent);
     if (unflushed) this.#clearsUnflushed = true;
-    if (pages.length === 0 && !unflushed) {
+    // Pages that wait for a flush may be those of what is evicted.
+    if (pages.length === 0 && !unflushed && !this.#flushing) {
       this.#writeLog(write);
       return;
     }
@@ -261,10 +276,16 @@ export class DiskMetadata {
   }
 
   #flushThenWrite(writes: readonly MetadataWrite[], purpose: PagesPurpose): void {
-    const ctx = this.#ctx;
     this.#pageWrites += 1;
+    if (this.#flushing) this.#behind.push({ writes, purpose });
+    else this.#beginPages(writes, purpose);
+  }
+
+  #beginPages(writes: readonly MetadataWrite[], purpose: PagesPurpose): void {
+    const ctx = this.#ctx;
     if (this.#clearsUnflushed && ctx.standing.hasDisk && ctx.options.spec.disk.flushes) {
       this.#clearsUnflushed = false;
+      this.#flushing = true;
       const { sessionNumber: session, now: startedAt } = ctx;
       ctx.localFlush({ kind: "pagesFlush", purpose, session, writes, startedAt });
       return;
