@@ -60,6 +60,7 @@ export interface AgentParts {
   readonly supervised: () => boolean;
 }
 
+/** The agent of one simulated host: heartbeat, verdict, the outdating core and a promotion policy. */
 export class SimAgent {
   readonly #parts: AgentParts;
   alive = false;

@@ -45,6 +45,7 @@ export interface ApplicationParts {
 
 const READ_SECTORS_MAX = 24;
 
+/** Writes values that are unique, flushes, and reads them back, on whichever host is Primary. */
 export class Application {
   readonly #parts: ApplicationParts;
   readonly #open = new Map<number, Open>();

@@ -37,6 +37,7 @@ interface Account {
 
 const account = (): Account => ({ reign: 0, mixed: false, alone: 0, since: 0, givenUp: false });
 
+/** What must never happen; each breach is told with the rule that it breaks. */
 export class Checks {
   readonly #parts: ChecksParts;
   readonly accounts: readonly [Account, Account] = [account(), account()];

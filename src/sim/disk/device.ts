@@ -43,6 +43,7 @@ export interface Ailments {
   misdirected: number;
 }
 
+/** A backing device with a volatile cache of 512-byte atoms, and its faults. */
 export class SimDevice {
   readonly sectors: number;
   readonly layout: MetadataLayout;

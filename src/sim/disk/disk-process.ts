@@ -82,6 +82,7 @@ const off: DeviceState = {
   userPaused: false,
 };
 
+/** The process of one disk around the real core, on simulated devices and sockets. */
 export class DiskProcess implements WireEnd {
   readonly parts: DiskProcessParts;
   alive = false;
@@ -306,7 +307,7 @@ export class DiskProcess implements WireEnd {
     const isCode = reason.startsWith("BTN-");
     this.feed({
       kind: "socketsLost",
-      reason: isCode ? reason : "BTN-DISK-WIRE-CLOSED",
+      reason: isCode ? reason : "BTN-DISK-PEER-CLOSED",
       detail: reason,
     });
   }

@@ -24,6 +24,7 @@ export interface Demand {
   readonly upTo?: number;
 }
 
+/** What was written, acknowledged and flushed: which values a block may hold. */
 export class History {
   #moment = 0;
   #tag = 0;

@@ -68,6 +68,7 @@ export interface WireOptions {
 const ESTABLISH_MAX_MS = 20;
 const pool = new Map<string, Uint8Array<ArrayBuffer>>();
 
+/** The two ordered streams between the hosts, with delays, stalls and cuts. */
 export class Wire {
   readonly #options: WireOptions;
   readonly weather: WireWeather = { delayMinMs: 0.05, delayMaxMs: 0.6 };
