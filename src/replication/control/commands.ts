@@ -270,7 +270,15 @@ function leave(core: Core, operation: Operation): number | undefined {
 
 function outdate(core: Core, operation: Operation): boolean {
   const connected = isConnected(core.state) || core.memory.link.phase === "parameters";
-  const code = connected ? codes.connectedOutdates : core.change({ disk: "Outdated" });
+  const { disk, pdsk } = core.state;
+  // S7: we excluded the peer, so whoever asks for its sake asks for data that is older than ours.
+  const excluded = pdsk === "Outdated" || pdsk === "Inconsistent";
+  const isLast = excluded && diskRank(disk) > diskRank("Outdated");
+  const code = connected
+    ? codes.connectedOutdates
+    : isLast
+      ? codes.noUpToDateDisk
+      : core.change({ disk: "Outdated" });
   if (succeeded(code)) core.decide("BTN-DISK-OUTDATED", "this data is known to be old");
   endOperation(core, operation, code);
   return true;

@@ -20,7 +20,7 @@ import type { DataHost, DataNotice, DataPath, DiskCoreOptions, Session } from ".
 import { uuidFlag } from "../wire/enums.ts";
 import type { Packet } from "../wire/packets.ts";
 import { encodeState } from "../wire/state-word.ts";
-import { newCurrent, noGenerations, withRole } from "./generations.ts";
+import { newCurrent, noGenerations, sameGeneration, withRole } from "./generations.ts";
 import type { Memory } from "./memory.ts";
 import type { Output } from "./output.ts";
 import { codes } from "./result-codes.ts";
@@ -122,8 +122,16 @@ export class Core implements DataHost {
       hasVerifyAlgorithm: net.verify !== undefined,
       openers: this.memory.openers,
       handshaking: this.memory.link.phase === "parameters",
-      postponedDisk: this.memory.postponed,
+      postponedDisk: this.#isForeign() ? "Outdated" : this.memory.postponed,
     };
+  }
+
+  /** The disk that attaches here does not hold the data that our applications use: the peer has that. */
+  #isForeign(): boolean {
+    const { exposed, postponed, disk } = this.memory;
+    if (!this.isPrimary || disk === null || exposed === 0n) return false;
+    const worse = diskRank(postponed) <= diskRank("Outdated");
+    return !worse && !sameGeneration(exposed, disk.superblock.generations.current);
   }
 
   /** What the soft change would answer, without making it. */

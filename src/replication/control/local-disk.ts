@@ -158,6 +158,11 @@ export function diskProgress(core: Core, force = false): boolean {
   if (!force && core.output.busy()) return false;
   abandonMetadata(core);
   memory.disk = null;
+  // From here on applications use the peer's data.
+  const theirs = memory.peer.generations;
+  if (core.isPrimary && isConnected(memory.state) && theirs !== null) {
+    memory.exposed = theirs.current;
+  }
   core.foundSuperblock(undefined);
   core.force({ disk: "Diskless" });
   core.emit({ kind: "closeBacking" });

@@ -116,8 +116,13 @@ export function sanitise(from: DeviceState, wish: DeviceState, rules: StateRules
   }
   const settled = connectionRank(conn);
   if (settled >= connected && settled < connectionRank("Ahead")) {
-    if (disk === "Consistent" || disk === "Outdated") disk = "UpToDate";
-    if (pdsk === "Consistent" || pdsk === "Outdated") pdsk = "UpToDate";
+    const compared = hasDisk(disk) && hasDisk(pdsk);
+    // A peer without a disk proves nothing, unless it is Primary: then it refuses data that its applications do not use.
+    const vouched = wish.peer === "Primary" && disk === "Consistent";
+    if (known(disk) && (compared || vouched)) disk = "UpToDate";
+    if (known(pdsk) && (compared || (wish.role === "Primary" && pdsk === "Consistent"))) {
+      pdsk = "UpToDate";
+    }
   }
   const [own, other] = ranges[conn] ?? unconnected;
   disk = clamp(disk, own);
@@ -134,6 +139,9 @@ export function sanitise(from: DeviceState, wish: DeviceState, rules: StateRules
   pdsk = clamp(pdsk, otherLast);
   return { ...wish, peer, conn, disk, pdsk, peerPaused, suspFencing, suspNoData };
 }
+
+const hasDisk = (disk: DiskStateName): boolean => diskAtLeast(disk, "Negotiating");
+const known = (disk: DiskStateName): boolean => disk === "Consistent" || disk === "Outdated";
 
 function pausedOrRunning(conn: ConnectionStateName, paused: boolean): ConnectionStateName {
   if (paused && conn === "SyncSource") return "PausedSyncS";
@@ -197,7 +205,9 @@ export function invalid(state: DeviceState, rules: StateRules): number {
   if (syncing && !diskAtLeast(disk, "Inconsistent")) return codes.noLocalDisk;
   if (syncing && !diskAtLeast(pdsk, "Inconsistent")) return codes.noRemoteDisk;
   if (syncing && noneUpToDate) return codes.noUpToDateDisk;
-  if (sourceLike.includes(conn) && disk === "Outdated") return codes.connectedOutdates;
+  if (sourceLike.includes(conn) && disk === "Outdated" && hasDisk(pdsk)) {
+    return codes.connectedOutdates;
+  }
   if (verifying(conn) && !rules.hasVerifyAlgorithm) return codes.noVerifyAlgorithm;
   if (primary && noneUpToDate) return codes.noUpToDateDisk;
   if (starting(conn) && pdsk === "DUnknown") return codes.needConnection;

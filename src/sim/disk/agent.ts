@@ -124,6 +124,8 @@ export class SimAgent {
       this.#now,
     );
     this.#outdate({ kind: "tick" });
+    // At once: else a disk may be connected while its host still counts as dead.
+    this.#parts.send({ kind: "beat", beat: this.beat });
     this.#every(KEEPALIVE_MS, () => this.#parts.send({ kind: "beat", beat: this.beat }));
     this.#every(POLICY_MS, () => this.#look());
     this.startDisk();

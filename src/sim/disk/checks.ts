@@ -156,6 +156,9 @@ export class Checks {
         this.#fail("S5", `${host} is synced from a copy that is not whole`);
     }
     if (state.disk === "UpToDate" && before.disk !== "UpToDate") own.mixed = false;
+    // Everything that the source had is here now.
+    if (before.conn === "SyncTarget" && state.disk === "UpToDate")
+      this.accounts[otherSide(side)].alone = 0;
     if (state.suspFencing && !before.suspFencing) this.#parts.count("freezes");
     if (before.suspFencing && !state.suspFencing) this.#parts.count("thaws");
     const [one, other] = this.#parts.processes();

@@ -164,12 +164,11 @@ export class SimDevice {
       this.#unflushed.push({ sequence: this.#sequence, sector, tags });
       return;
     }
-    const meets = (other: Unflushed): boolean =>
-      other.sector < end && sector < other.sector + other.tags.length;
-    for (const other of this.#unflushed) {
-      if (meets(other)) put(this.#medium, other.sector, other.tags);
-    }
-    this.#unflushed = this.#unflushed.filter((other) => !meets(other));
+    // In order: what is older than a write that it meets goes with that.
+    const last = this.#unflushed.findLastIndex(
+      (other) => other.sector < end && sector < other.sector + other.tags.length,
+    );
+    this.flush(this.#unflushed[last]?.sequence ?? -1);
     put(this.#medium, sector, tags);
   }
 

@@ -544,6 +544,7 @@ class DiskWorld {
     const { process, side } = host;
     if (!process.alive || this.#ending !== "no") return;
     if (process.state.disk === "Diskless") process.command({ verb: "attach" });
+    if (process.state.conn.startsWith("PausedSync")) process.command({ verb: "resume-sync" });
     if (process.state.conn !== "StandAlone") return;
     const isVictim = this.#splitBrain[0] || this.#splitBrain[1] ? side !== this.#preferred : false;
     if (!isVictim || this.schedule.strict) {
